@@ -1,0 +1,271 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lensward/lensward/agent/event"
+	"github.com/lensward/lensward/agent/health"
+	"github.com/lensward/lensward/agent/recorder"
+	"github.com/lensward/lensward/agent/watch"
+	"github.com/lensward/lensward/capture"
+	"github.com/lensward/lensward/capture/clip"
+	"github.com/lensward/lensward/capture/motion"
+	"github.com/lensward/lensward/transport/seal"
+	"github.com/lensward/lensward/transport/spool"
+)
+
+const (
+	// fanoutDepth is how many frames may wait for the recorder.
+	fanoutDepth = 8
+	// draftDepth is how many drafts may wait to be sealed. A part of a clip is at most
+	// 4 MiB, usually 1.
+	draftDepth = 8
+)
+
+// pipeline carries pictures from the camera to the hub:
+//
+//	source → fan-out → { ring, motion } → event → clip, thumbnail → seal → spool (fsync) → deliver → receipt → forget
+//
+// Each step is a goroutine; none waits for the network, and the camera waits for none.
+func (a *Agent) pipeline(ctx context.Context) error {
+	store, err := a.openSpool(ctx)
+	if err != nil {
+		return err
+	}
+	err = a.carry(ctx, store)
+	return errors.Join(err, store.Close())
+}
+
+func (a *Agent) carry(ctx context.Context, store *spool.Spool) error {
+	src, info, err := a.opts.OpenSource()
+	if err != nil {
+		return err
+	}
+	policy := capture.DropNewest
+	if !info.Live {
+		policy = capture.Wait
+	}
+	fan := capture.NewFanout()
+	frames := fan.Subscribe("recorder", fanoutDepth, policy)
+	drafts := make(chan seal.Draft, draftDepth)
+	rec := recorder.New(a.recorderSettings(!info.Live), a.sink(drafts, info.Live))
+	a.recorder.Store(rec)
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { // source → fan-out
+		defer fan.Close()
+		return a.film(ctx, src, info.Finite, fan.Emit)
+	})
+	g.Go(func() error { // ring, motion → event → clip, thumbnail
+		defer frames.Close() // or a source that waits would wait for ever
+		defer close(drafts)
+		return rec.Run(ctx, frames.C)
+	})
+	g.Go(func() error { // seal → spool, on disk
+		if err := a.keep(ctx, store, drafts); err != nil {
+			return err
+		}
+		close(a.recorded)
+		return nil
+	})
+	g.Go(func() error { return a.followOwner(ctx, store) })
+	g.Go(func() error { return a.deliver(ctx, store) }) // deliver → receipt → forget
+	return g.Wait()
+}
+
+// openSpool opens the spool for the owner in force and says in it that the agent
+// has started.
+func (a *Agent) openSpool(ctx context.Context) (*spool.Spool, error) {
+	sealer, err := a.sealer()
+	if err != nil {
+		return nil, err
+	}
+	c := a.config.Spool
+	budgets := spool.DefaultBudgets()
+	budgets.Clips, budgets.Thumbnails, budgets.Records = c.Clips.Bytes, c.Thumbnails.Bytes, c.Records.Bytes
+	budgets.Total, budgets.Reserve = budgets.Clips+budgets.Thumbnails+budgets.Records, c.Reserve.Bytes
+	store, err := spool.Open(ctx, spool.Options{
+		Dir: a.spoolDir(), Sealer: sealer, Boot: a.device.Boot(), Budgets: budgets, Log: a.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.spool.Store(store)
+	if err := a.checkpoint(ctx, "start"); err != nil && !errors.Is(err, spool.ErrFull) {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
+// film runs the source, and opens it again when it fails.
+func (a *Agent) film(ctx context.Context, src capture.Source, finite bool, emit func(capture.Frame)) error {
+	const longestPause = 30 * time.Second
+	pause := time.Second
+	for {
+		started := time.Now()
+		err := errors.New("the camera stopped by itself")
+		if src != nil {
+			if runErr := src.Run(ctx, emit); runErr != nil {
+				err = runErr
+			} else if finite {
+				return nil
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if time.Since(started) > longestPause {
+			pause = time.Second
+		}
+		a.health.Set("camera-failed", health.Failure, err.Error())
+		a.log.Error("camera failed", "error", err, "again_in", pause)
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+		pause = min(2*pause, longestPause)
+		var openErr error
+		if src, _, openErr = a.opts.OpenSource(); openErr != nil {
+			a.log.Error("camera cannot be opened", "error", openErr)
+			src = nil
+			continue
+		}
+		a.health.Clear("camera-failed")
+	}
+}
+
+// sink queues drafts to be sealed. From a live source, a draft that finds the
+// queue full is lost: the camera does not wait for a slow disk.
+func (a *Agent) sink(drafts chan<- seal.Draft, live bool) recorder.Sink {
+	return func(ctx context.Context, d seal.Draft) (bool, error) {
+		if live && d.Kind == seal.KindClip {
+			select {
+			case drafts <- d:
+				a.health.Clear("disk-slow")
+				return true, nil
+			default:
+				a.health.Set("disk-slow", health.Warning, "parts of clips are lost: the disk does not keep up")
+				return false, nil
+			}
+		}
+		select {
+		case drafts <- d:
+			return true, nil
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+// keep seals drafts and has them on disk. A full disk costs drafts, not the camera.
+func (a *Agent) keep(ctx context.Context, store *spool.Spool, drafts <-chan seal.Draft) error {
+	for d := range drafts {
+		_, err := store.Append(ctx, d)
+		switch {
+		case err == nil:
+			a.appended.Add(1)
+			a.health.Clear("spool-full")
+		case errors.Is(err, spool.ErrFull):
+			a.refused.Add(1)
+			if a.health.Set("spool-full", health.Failure, err.Error()) {
+				a.log.Error("no room in the spool: pictures are lost until there is", "error", err)
+			}
+		default:
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// followOwner seals under a new revision of the ownership record from the moment
+// that it is in force.
+func (a *Agent) followOwner(ctx context.Context, store *spool.Spool) error {
+	for {
+		changed := a.device.Changed()
+		sealer, err := a.sealer()
+		if err != nil {
+			return err
+		}
+		if err := store.Rebind(ctx, sealer); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+func (a *Agent) sealer() (*seal.Sealer, error) {
+	o, err := a.device.Ownership()
+	if err != nil {
+		return nil, err
+	}
+	binding, err := o.Binding()
+	if err != nil {
+		return nil, err
+	}
+	return seal.NewSealer(seal.Device{
+		Key: a.device.Key(), Protection: a.device.Protection(), Firmware: a.device.Firmware(), Boot: a.device.Boot(),
+	}, binding)
+}
+
+// checkpoint says in the chain where it stands.
+func (a *Agent) checkpoint(ctx context.Context, cause string) error {
+	store := a.spool.Load()
+	st := store.Stats()
+	var bytes int64
+	for _, n := range st.Bytes {
+		bytes += n
+	}
+	body, err := json.Marshal(seal.Checkpoint{
+		Cause: cause, Depth: uint64(st.Depth), Bytes: uint64(bytes), Dropped: st.Dropped, Aside: st.Aside,
+		Uptime: uint64(time.Since(a.began) / time.Second),
+	})
+	if err != nil {
+		return fmt.Errorf("write checkpoint: %w", err)
+	}
+	_, err = store.Append(ctx, seal.Draft{
+		Kind: seal.KindCheckpoint, Captured: time.Now(), Clock: clockTrust(time.Now()),
+		MediaType: seal.KindCheckpoint.MediaType(), Body: body,
+	})
+	if err == nil {
+		a.appended.Add(1)
+	}
+	return err
+}
+
+// recorderSettings are the configuration's, in the parts' own terms.
+func (a *Agent) recorderSettings(wait bool) recorder.Settings {
+	c := a.config
+	events := event.DefaultSettings()
+	events.PreRoll, events.PostRoll = c.Event.PreRoll.Duration, c.Event.PostRoll.Duration
+	events.MergeGap, events.Longest, events.PerHour = c.Event.Merge.Duration, c.Event.Longest.Duration, c.Event.PerHour
+	moves := motion.DefaultSettings()
+	moves.Sensitivity = map[string]float64{"low": 0.3, "normal": 0.5, "high": 0.75}[c.Motion.Sensitivity]
+	return recorder.Settings{
+		Watch: watch.Settings{Motion: moves, Event: events, Wait: wait, Log: a.log},
+		Clip:  clip.Settings{PartDuration: c.Clip.Part.Duration},
+		// One second more than the pre-roll: in H.264 the ring begins with a key frame.
+		Ring:  clip.RingSettings{Duration: events.PreRoll + time.Second, Bytes: int(c.Clip.Memory.Bytes)},
+		Clock: func() seal.ClockTrust { return clockTrust(time.Now()) },
+		Log:   a.log,
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,25 @@
+package watch
+
+import (
+	"errors"
+	"image"
+
+	"github.com/lensward/lensward/capture/clip"
+)
+
+// jpegStill is a frame that is a JPEG already.
+type jpegStill []byte
+
+func (s jpegStill) thumbnail() ([]byte, error) {
+	return clip.Thumbnail(s, clip.ThumbnailSettings{})
+}
+
+// imageStill is a small picture made from video.
+type imageStill struct{ picture image.Image }
+
+func (s imageStill) thumbnail() ([]byte, error) {
+	if s.picture == nil {
+		return nil, errors.New("make thumbnail: there is no picture of this moment")
+	}
+	return clip.ThumbnailImage(s.picture, clip.ThumbnailSettings{})
+}
