@@ -1,0 +1,84 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Settings are the delivery loop's limits. Take DefaultSettings and change what must
+// differ.
+type Settings struct {
+	// Window is how many messages may be without a receipt at once, 1 to 64.
+	Window int
+	// Uploads is how many clip parts may be on their way at once, 1 to 8. Each is held
+	// in memory, up to 4 MiB.
+	Uploads int
+	// Receipt is how long to wait for the hub's answer to an item, a want or the
+	// ownership record.
+	Receipt time.Duration
+	// Sends is how often an item is sent in a row, at least 1. One that stays without an
+	// answer rests for Rest if the hub answered others meanwhile; else the session is
+	// given up.
+	Sends int
+	// Rest is how long an item that got nowhere is left alone, and the longest pause
+	// between uploads that fail.
+	Rest time.Duration
+	// Checkpoint is the time between checkpoints while connected.
+	Checkpoint time.Duration
+	// ItemsPerSecond and BytesPerSecond pace the backlog; 0 is as fast as the window
+	// allows. The newest thumbnail is not paced.
+	ItemsPerSecond, BytesPerSecond float64
+}
+
+// DefaultSettings suit a camera at home.
+func DefaultSettings() Settings {
+	return Settings{
+		Window:     8,
+		Uploads:    2,
+		Receipt:    30 * time.Second,
+		Sends:      3,
+		Rest:       10 * time.Minute,
+		Checkpoint: 5 * time.Minute,
+	}
+}
+
+// Validate says which setting is out of its range.
+func (s Settings) Validate() error {
+	switch {
+	case s.Window < 1 || s.Window > 64:
+		return fmt.Errorf("delivery settings: window %d is not from 1 to 64", s.Window)
+	case s.Uploads < 1 || s.Uploads > 8:
+		return fmt.Errorf("delivery settings: %d uploads at once are not from 1 to 8", s.Uploads)
+	case s.Sends < 1:
+		return fmt.Errorf("delivery settings: an item cannot be sent %d times", s.Sends)
+	case s.Receipt <= 0 || s.Rest <= 0 || s.Checkpoint <= 0:
+		return errors.New("delivery settings: the times for receipt, rest and checkpoint must be above 0")
+	case !(s.ItemsPerSecond >= 0 && s.BytesPerSecond >= 0):
+		return errors.New("delivery settings: a rate is negative")
+	}
+	return nil
+}
+
+// pace spreads the backlog: after an item of n bytes, the next may go max(1/items, n/bytes)
+// seconds later. There is no burst.
+type pace struct {
+	items, bytes float64
+	next         time.Time
+}
+
+// ready says whether something may go now.
+func (p *pace) ready(now time.Time) bool { return !now.Before(p.next) }
+
+// sent notes that size bytes went.
+func (p *pace) sent(now time.Time, size int64) {
+	var seconds float64
+	if p.items > 0 {
+		seconds = 1 / p.items
+	}
+	if p.bytes > 0 {
+		seconds = max(seconds, float64(size)/p.bytes)
+	}
+	seconds = min(seconds, 3600) // a rate near nothing still moves
+	p.next = now.Add(time.Duration(seconds * float64(time.Second)))
+}
