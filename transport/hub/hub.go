@@ -1,0 +1,288 @@
+// Package hub is the other end: devices deliver sealed items to it, owners'
+// viewers fetch them. It is a courier, trusted to be there and with nothing
+// else: it can read no item and change none. docs/ref/hub-protocol.md is the
+// specification.
+//
+// It owns the embedded broker (NATS, as MQTT for devices and JetStream for what
+// is stored), the devices' permissions, the check of every item before its
+// receipt, upload grants, and the viewer API. It never decides whose an item
+// is: the item says so itself. It never opens one.
+package hub
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/lensward/lensward/internal/durable"
+	"github.com/lensward/lensward/transport/hub/authority"
+	"github.com/lensward/lensward/transport/hub/store"
+	"github.com/lensward/lensward/transport/seal"
+)
+
+// Secret is a text that does not show itself in logs.
+type Secret string
+
+// String hides the secret.
+func (Secret) String() string { return "[secret]" }
+
+// GoString hides the secret.
+func (Secret) GoString() string { return "[secret]" }
+
+// LogValue hides the secret.
+func (Secret) LogValue() slog.Value { return slog.StringValue("[secret]") }
+
+// Options are a hub's settings. Only Dir is needed.
+type Options struct {
+	// Dir is the state directory: the CA, the grants' key and JetStream's files. One
+	// hub at a time may run on it.
+	Dir string
+	// Name is what the hub calls itself to viewers, Version its version.
+	Name, Version string
+
+	// MQTTListen, DeviceListen and ViewerListen are the host:port of MQTT for
+	// devices, HTTPS for devices (uploads, enrolment) and the viewer API. Empty is
+	// 127.0.0.1 with a port that is free. Without host they listen on every address.
+	MQTTListen, DeviceListen, ViewerListen string
+	// Hosts are the names and IP addresses under which devices and viewers reach the
+	// hub, beside the loopback's and those listened on. The first is what devices are
+	// told in upload URLs.
+	Hosts []string
+
+	// ViewerTLS serves the viewer API over HTTPS with a certificate from the hub's own
+	// CA, ViewerCert with this one. Off loopback one of the two is needed.
+	ViewerTLS  bool
+	ViewerCert *tls.Certificate
+	// Page is the viewer page, served at /; nil for none.
+	Page fs.FS
+
+	// EnrolToken, where set, has to come with every enrolment.
+	EnrolToken Secret
+	// EnrolRate is how many enrolments a second are answered, over all devices; 0 is 50.
+	EnrolRate float64
+
+	// Retention is how long items are kept; 0 is for ever.
+	Retention time.Duration
+	// MaxStore is how many bytes JetStream may use; 0 is three quarters of what is free.
+	MaxStore int64
+	// SyncInterval is how often written data is fsynced. 0 is before every receipt:
+	// then a receipt outlives a power cut. With an interval it outlives a killed
+	// process, and a power cut can take the last interval's items.
+	SyncInterval time.Duration
+
+	// Mixup, from 0 to 1, is the probability with which a viewer is answered with
+	// another owner's or camera's item. Only for showing what viewers make of it.
+	Mixup float64
+	// MixupSeed makes the lies repeatable; 0 is a random seed.
+	MixupSeed uint64
+
+	// Log gets what happens; nil for nothing.
+	Log *slog.Logger
+}
+
+// Hub is a hub. Its addresses are known once Ready's channel is closed.
+type Hub struct {
+	options   Options
+	log       *slog.Logger
+	dir       *durable.Dir
+	authority *authority.Authority
+	grantKey  []byte
+	ready     chan struct{}
+
+	// Set before ready is closed, and never again.
+	mqttAddr, deviceURL, viewerURL string
+}
+
+// New opens the state directory, making the CA where there is none. Run does the rest.
+func New(o Options) (*Hub, error) {
+	if err := o.complete(); err != nil {
+		return nil, fmt.Errorf("set up hub: %w", err)
+	}
+	dir, err := durable.Open(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("set up hub: %w", err)
+	}
+	ca, err := authority.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("set up hub: %w", err)
+	}
+	key, err := openGrantKey(dir)
+	if err != nil {
+		return nil, fmt.Errorf("set up hub: %w", err)
+	}
+	return &Hub{options: o, log: o.Log, dir: dir, authority: ca, grantKey: key, ready: make(chan struct{})}, nil
+}
+
+// complete fills in what was left out and refuses what cannot be meant.
+func (o *Options) complete() error {
+	if o.Dir == "" {
+		return errors.New("no state directory")
+	}
+	if o.Mixup < 0 || o.Mixup > 1 {
+		return fmt.Errorf("mix-up probability %v is not from 0 to 1", o.Mixup)
+	}
+	if o.EnrolRate < 0 || o.Retention < 0 || o.MaxStore < 0 || o.SyncInterval < 0 {
+		return errors.New("a rate, a duration or a size is negative")
+	}
+	for _, l := range []*string{&o.MQTTListen, &o.DeviceListen, &o.ViewerListen} {
+		if *l == "" {
+			*l = "127.0.0.1:0"
+		}
+		if _, _, err := net.SplitHostPort(*l); err != nil {
+			return fmt.Errorf("listen address: %w; hint: give host:port", err)
+		}
+	}
+	if !isLoopbackListen(o.ViewerListen) && !o.ViewerTLS && o.ViewerCert == nil {
+		return fmt.Errorf("viewer address %s is not loopback and would be served without TLS; "+
+			"hint: serve it over HTTPS, or listen on 127.0.0.1", o.ViewerListen)
+	}
+	if o.EnrolRate == 0 {
+		o.EnrolRate = 50
+	}
+	if o.MixupSeed == 0 {
+		o.MixupSeed = rand.Uint64()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// ID is the hub's ID: that of its CA's key.
+func (h *Hub) ID() seal.ID { return h.authority.ID() }
+
+// CAPool holds the CA's certificate, for clients in the same process.
+func (h *Hub) CAPool() *x509.CertPool { return h.authority.Pool() }
+
+// CAPEM is the CA's certificate, which devices are given when they are paired.
+func (h *Hub) CAPEM() []byte { return h.authority.PEM() }
+
+// Ready is closed when the hub can be connected to.
+func (h *Hub) Ready() <-chan struct{} { return h.ready }
+
+// MQTTAddr is the host:port that devices connect to. It is known after Ready.
+func (h *Hub) MQTTAddr() string { return h.mqttAddr }
+
+// DeviceURL is the base URL for devices (POST DeviceURL()+"/enrol"). It is known
+// after Ready.
+func (h *Hub) DeviceURL() string { return h.deviceURL }
+
+// ViewerURL is the base URL of the page and the viewer API. It is known after Ready.
+func (h *Hub) ViewerURL() string { return h.viewerURL }
+
+// Run serves until ctx ends, then finishes what it has begun and stops everything.
+func (h *Hub) Run(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("run hub: %w", err)
+		}
+	}()
+	unlock, err := h.dir.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+
+	device, viewer, err := h.listen()
+	if err != nil {
+		return err
+	}
+	defer device.Close() // again, after the servers: harmless
+	defer viewer.Close()
+
+	cert, err := h.authority.Server(h.certHosts(), time.Time{}, time.Time{})
+	if err != nil {
+		return err
+	}
+	b, err := startBroker(ctx, brokerOptions{
+		listen: h.options.MQTTListen, dir: h.dir.Path("jetstream"), tls: h.mqttTLS(cert),
+		sync: h.options.SyncInterval, maxStore: h.options.MaxStore, decide: deviceOf, log: h.log,
+	})
+	if err != nil {
+		return err
+	}
+	defer b.stop()
+	st, err := store.Open(ctx, b.js, store.Options{Retention: h.options.Retention})
+	if err != nil {
+		return err
+	}
+	h.setAddresses(b.addr, device.Addr(), viewer.Addr())
+	return h.serve(ctx, b, st, h.deviceTLS(cert), device, viewer)
+}
+
+// serve runs the parts until ctx ends or one of them fails, and waits for all.
+func (h *Hub) serve(ctx context.Context, b *broker, st *store.Store, deviceTLS *tls.Config, device, viewer net.Listener) error {
+	viewerTLS, err := h.viewerTLS()
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	m, seen := newMetrics(), newPresence()
+	front := h.newAPI(st, m, seen)
+	r := &receiver{
+		store: st, out: natsOutbox{b.conn}, grants: &granter{key: h.grantKey, base: h.deviceURL},
+		presence: seen, metrics: m, log: h.log, recordStored: front.review,
+	}
+	m.gauge("sessions", "Viewers that are signed in.", front.sessions.count)
+	m.gauge("devices_online", "Devices whose session is up, by their own word.", seen.online)
+
+	receiving := make(chan struct{})
+	g.Go(func() error { return r.run(ctx, b.conn, receiving) })
+	g.Go(func() error { return serve(ctx, newServer(ctx, h.deviceHandler(r), deviceTLS, h.log), device) })
+	g.Go(func() error { return serve(ctx, newServer(ctx, h.viewerHandler(front), viewerTLS, h.log), viewer) })
+	select {
+	case <-receiving:
+		b.open()
+		h.log.Info("hub is ready", "id", h.ID().String(), "mqtt", h.mqttAddr, "devices", h.deviceURL, "viewers", h.viewerURL)
+		close(h.ready)
+	case <-ctx.Done():
+	}
+	return g.Wait()
+}
+
+func (h *Hub) newAPI(st *store.Store, m *metrics, seen *presence) *api {
+	a := &api{
+		about: about{Name: h.options.Name, Version: h.options.Version, ID: h.ID(), Mixup: h.options.Mixup},
+		id:    h.ID(), shelf: st, store: st, sessions: newSessions(), presence: seen, metrics: m, log: h.log,
+	}
+	if h.options.Mixup > 0 {
+		h.log.Warn("this hub lies to its viewers", "mixup", h.options.Mixup)
+		a.shelf = newLiar(st, st, h.options.Mixup, h.options.MixupSeed)
+	}
+	return a
+}
+
+// deviceHandler is what devices reach by HTTPS.
+func (h *Hub) deviceHandler(r *receiver) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("PUT "+uploadPath, newUploads(r, h.log))
+	mux.Handle("POST /enrol", &authority.Enrolment{
+		Authority: h.authority, Token: string(h.options.EnrolToken), Log: h.log,
+		Rate: rate.NewLimiter(rate.Limit(h.options.EnrolRate), max(1, int(10*h.options.EnrolRate))),
+	})
+	return mux
+}
+
+// viewerHandler is what viewers reach.
+func (h *Hub) viewerHandler(a *api) http.Handler {
+	loopback := isLoopbackListen(h.options.ViewerListen)
+	mux := http.NewServeMux()
+	routes := a.handler(loopback)
+	mux.Handle("/api/", routes)
+	mux.Handle("/metrics", routes)
+	if h.options.Page != nil {
+		mux.Handle("/", http.FileServerFS(h.options.Page))
+	}
+	return secured(loopback, mux)
+}

@@ -1,0 +1,194 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lensward/lensward/transport/seal"
+	"github.com/lensward/lensward/transport/statement"
+)
+
+// Row is one line of an owner's timeline.
+type Row struct {
+	// Cursor grows from row to row and has holes.
+	Cursor uint64
+	// Envelope is the item's signed header, without its body.
+	Envelope []byte
+}
+
+// itemSubject is an item's place. owner may be the wildcard "*".
+func itemSubject(owner string, r seal.Ref) string {
+	return fmt.Sprintf("ward.item.%s.%s.%d.%d.%d", owner, r.Device, r.Epoch, r.Chain, r.Seq)
+}
+
+func bodySubject(h seal.Hash, n int) string { return fmt.Sprintf("ward.body.%s.%d", h, n) }
+
+// PutItem stores a verified item in its place, once. It returns nil if the same
+// item stands there already, and ErrFork if another does: that other stays.
+func (s *Store) PutItem(ctx context.Context, it *seal.Item) error {
+	owner, ref := it.Header.Owner, it.Header.Ref()
+	m := nats.NewMsg(itemSubject(owner.String(), ref))
+	if it.Header.Kind == seal.KindClip {
+		// A device sends what it was not told of as stored: look before writing it all again.
+		if held, err := s.Holds(ctx, ref, it.Hash()); err != nil || held {
+			return err
+		}
+		if err := s.putBody(ctx, it); err != nil {
+			return fmt.Errorf("store body of item %s: %w", ref, err)
+		}
+		m.Data = it.Envelope
+	} else {
+		m.Data = it.Bytes()
+	}
+	switch err := s.create(ctx, m); {
+	case err == nil:
+		s.bell.ringFor(owner)
+		return nil
+	case errors.Is(err, ErrFork):
+		held, err := s.Holds(ctx, ref, it.Hash())
+		if err == nil && !held {
+			return fmt.Errorf("store item %s: %w", ref, ErrFork)
+		}
+		return err
+	default:
+		return fmt.Errorf("store item %s: %w", ref, err)
+	}
+}
+
+// putBody writes a clip's body in chunks under the item's hash. Writing it again
+// replaces each chunk by the same bytes.
+func (s *Store) putBody(ctx context.Context, it *seal.Item) error {
+	h := it.Hash()
+	for n, body := 0, it.Body; len(body) > 0; n++ {
+		chunk := body[:min(len(body), chunkSize)]
+		body = body[len(chunk):]
+		if _, err := s.js.Publish(ctx, bodySubject(h, n), chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Holds says whether this very item stands in its place, whoever its owner.
+func (s *Store) Holds(ctx context.Context, ref seal.Ref, h seal.Hash) (bool, error) {
+	m, err := last(ctx, s.items, itemSubject("*", ref))
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for item %s: %w", ref, err)
+	}
+	it, err := parseStored(m.Data)
+	if err != nil {
+		return false, fmt.Errorf("look for item %s: %w", ref, err)
+	}
+	return it.Hash() == h, nil
+}
+
+// Item is an item's bytes, envelope and body, or ErrNotFound. It looks among
+// this owner's items only.
+func (s *Store) Item(ctx context.Context, owner seal.ID, ref seal.Ref) ([]byte, error) {
+	m, err := last(ctx, s.items, itemSubject(owner.String(), ref))
+	if err != nil {
+		return nil, fmt.Errorf("read item %s: %w", ref, err)
+	}
+	b, err := s.whole(ctx, m.Data)
+	if err != nil {
+		return nil, fmt.Errorf("read item %s: %w", ref, err)
+	}
+	return b, nil
+}
+
+// whole adds a clip's body to its stored envelope.
+func (s *Store) whole(ctx context.Context, data []byte) ([]byte, error) {
+	it, err := parseStored(data)
+	if err != nil {
+		return nil, err
+	}
+	if it.Header.Kind != seal.KindClip {
+		return data, nil
+	}
+	h, size := it.Hash(), len(it.Envelope)+int(it.Header.BodySize) // at most MaxItem
+	b := append(make([]byte, 0, size), it.Envelope...)
+	for n := 0; len(b) < size; n++ {
+		m, err := last(ctx, s.bodies, bodySubject(h, n))
+		if err != nil {
+			return nil, fmt.Errorf("body chunk %d: %w", n, err)
+		}
+		if len(m.Data) == 0 {
+			return nil, fmt.Errorf("body chunk %d is empty", n)
+		}
+		b = append(b, m.Data...)
+	}
+	return b, nil
+}
+
+// Timeline is up to limit rows of an owner's items after a cursor, in the order
+// in which they were stored, and the cursor to go on from.
+func (s *Store) Timeline(ctx context.Context, owner seal.ID, after uint64, limit int) ([]Row, uint64, error) {
+	filter := "ward.item." + owner.String() + ".>"
+	var rows []Row
+	for len(rows) < limit {
+		row, _, err := s.next(ctx, filter, after)
+		if errors.Is(err, ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, after, fmt.Errorf("read timeline after %d: %w", after, err)
+		}
+		rows, after = append(rows, row), row.Cursor
+	}
+	return rows, after, nil
+}
+
+// Sample is the first stored item after a cursor, of whatever owner: its row and
+// its whole bytes. It returns ErrNotFound after the last.
+func (s *Store) Sample(ctx context.Context, after uint64) (Row, []byte, error) {
+	row, data, err := s.next(ctx, "ward.item.>", after)
+	if err != nil {
+		return Row{}, nil, fmt.Errorf("read item after cursor %d: %w", after, err)
+	}
+	b, err := s.whole(ctx, data)
+	if err != nil {
+		return Row{}, nil, fmt.Errorf("read item at cursor %d: %w", row.Cursor, err)
+	}
+	return row, b, nil
+}
+
+// Last is the cursor of the newest item of all, 0 if there is none.
+func (s *Store) Last(ctx context.Context) (uint64, error) {
+	info, err := s.items.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read state of stream %s: %w", streamItems, err)
+	}
+	return info.State.LastSeq, nil
+}
+
+// next is the first item after a cursor whose subject matches.
+func (s *Store) next(ctx context.Context, filter string, after uint64) (Row, []byte, error) {
+	m, err := s.items.GetMsg(ctx, after+1, jetstream.WithGetMsgSubject(filter))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Row{}, nil, ErrNotFound
+	}
+	if err != nil {
+		return Row{}, nil, err
+	}
+	st, _, err := statement.Parse(m.Data, seal.MaxEnvelope)
+	if err != nil {
+		return Row{}, nil, fmt.Errorf("at cursor %d: %w", m.Sequence, err)
+	}
+	return Row{Cursor: m.Sequence, Envelope: st.Envelope}, m.Data, nil
+}
+
+// parseStored reads the envelope at the front of a stored message.
+func parseStored(data []byte) (*seal.Item, error) {
+	st, _, err := statement.Parse(data, seal.MaxEnvelope)
+	if err != nil {
+		return nil, err
+	}
+	return seal.ParseEnvelope(st.Envelope)
+}
