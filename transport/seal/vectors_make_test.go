@@ -6,8 +6,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"filippo.io/age"
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/statement"
 )
@@ -25,6 +28,9 @@ type maker struct {
 	t        testing.TB
 	key      *ecdsa.PrivateKey
 	stranger *ecdsa.PrivateKey
+	root     *ecdsa.PrivateKey // the owner's
+	viewer   *ecdsa.PrivateKey
+	owned    *ownership.Ownership
 	owner    seal.ID
 	other    seal.ID
 	record   seal.Hash
@@ -38,16 +44,57 @@ type maker struct {
 func newMaker(t testing.TB) *maker {
 	t.Helper()
 	m := &maker{t: t, key: newKey(t), stranger: newKey(t), event: seal.EventID{0xe7, 1, 2, 3}}
-	m.owner, m.other = idOf(t, newKey(t)), idOf(t, newKey(t))
-	m.record = sha256.Sum256([]byte("an ownership record"))
+	m.root, m.viewer = newKey(t), newKey(t)
+	m.owner, m.other = idOf(t, m.root), idOf(t, newKey(t))
 	var err error
 	m.hybrid, err = age.GenerateHybridIdentity()
 	must(t, err)
+	m.own()
 	m.x25519, err = age.GenerateX25519Identity()
 	must(t, err)
 	m.alien, err = age.GenerateX25519Identity()
 	must(t, err)
 	return m
+}
+
+// own makes the ownership record that the good items are sealed under.
+func (m *maker) own() {
+	m.t.Helper()
+	dk, ok, vk := spkiOf(m.t, m.key), spkiOf(m.t, m.root), spkiOf(m.t, m.viewer)
+	signed, err := ownership.Sign(m.root, ownership.Record{
+		Device: seal.KeyID(dk), DeviceKey: dk, Owner: m.owner, OwnerKey: ok, Epoch: 2, Revision: 1,
+		Acquired: ownership.AcquiredReleased, Created: time.UnixMilli(1_770_000_000_000),
+		Recipients: []ownership.Recipient{{Kind: ownership.RecipientHousehold, Age: m.hybrid.Recipient().String()}},
+		Viewers:    []ownership.Viewer{{Key: vk, Name: "owner", Role: ownership.RoleOwner}},
+	})
+	must(m.t, err)
+	m.owned, err = signed.Accept(m.key, ownership.Acceptance{
+		Boot: 5, Protection: seal.ProtectionFile, Accepted: time.UnixMilli(1_770_000_000_001), Firmware: "1.2.3"})
+	must(m.t, err)
+	m.record = m.owned.Hash()
+}
+
+func spkiOf(t testing.TB, k *ecdsa.PrivateKey) []byte {
+	t.Helper()
+	b, err := statement.SPKI(k.Public())
+	must(t, err)
+	return b
+}
+
+// writeOwner writes the owner's directory, as package keyring reads it.
+func (m *maker) writeOwner() {
+	m.t.Helper()
+	dir := filepath.Join(vectorDir, "owner")
+	must(m.t, os.RemoveAll(dir))
+	must(m.t, os.MkdirAll(dir, 0o755))
+	for name, key := range map[string]*ecdsa.PrivateKey{"root.key": m.root, "viewer.key": m.viewer} {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		must(m.t, err)
+		must(m.t, os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600))
+	}
+	must(m.t, os.WriteFile(filepath.Join(dir, "household.txt"), []byte(m.hybrid.String()+"\n"+m.x25519.String()+"\n"), 0o600))
+	name := m.owned.Record.Device.String() + "-2-1.ownership"
+	must(m.t, os.WriteFile(filepath.Join(dir, name), m.owned.Bytes(), 0o600))
 }
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
@@ -198,6 +245,7 @@ func makeVectors(t testing.TB) {
 	for _, name := range old {
 		must(t, os.Remove(name))
 	}
+	m.writeOwner()
 	m.write("keys", vectorKeys{Identities: []string{m.hybrid.String(), m.x25519.String()}})
 	for _, v := range m.out {
 		m.write(v.Name, v)

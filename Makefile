@@ -1,0 +1,56 @@
+# Lensward. `make help` lists what can be made.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS  = -s -w $(if $(VERSION),-X main.version=$(VERSION))
+
+# How long each fuzz target runs, and how often each benchmark is repeated.
+FUZZTIME ?= 30s
+COUNT    ?= 3
+
+# A tree whose owner git does not trust still builds: the version comes from above.
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+
+.DEFAULT_GOAL := all
+
+all: build ## the same as build
+
+build: ## both programs, static, into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+demo: ## camera, hub and owner on this machine, in a browser (ARGS="--mixup 0.5")
+	CGO_ENABLED=0 go run ./cmd/lensctl demo $(ARGS)
+
+test: ## everything that must pass before a merge; installs the tools that it needs
+	scripts/test.sh
+
+unit: ## the Go tests alone, with the race detector where it is not too slow
+	scripts/unit.sh
+
+test-arm: ## the packages a camera leans on, as armv6, armv7 and arm64 programs
+	scripts/test-arm.sh
+
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	scripts/fuzz.sh $(FUZZTIME)
+
+lint: ## gofmt, go vet for each architecture, staticcheck, shell syntax
+	scripts/lint.sh
+
+page: ## build the viewer page again, after its tests
+	scripts/build-page.sh --test
+
+bench: ## every benchmark, COUNT (3) times
+	go test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
+
+size: ## the agent for each ARM, stripped, against its limit
+	scripts/size.sh
+
+setup: ## the tools that the tests use
+	scripts/setup.sh
+
+clean: ## what was built
+	rm -rf bin dist
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: all build demo test unit test-arm fuzz lint page bench size setup clean help

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lensward/lensward/agent"
+	"github.com/lensward/lensward/agent/config"
+	"github.com/lensward/lensward/cmd/internal/cli"
+)
+
+// runCommand runs the agent.
+func runCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "lensward --config FILE",
+		Short: "The agent inside a security camera",
+		Args:  cli.Args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if file == "" {
+				return cli.Hint(cli.Usage(errors.New("which configuration?")), "usage: %s", cmd.UseLine())
+			}
+			c, err := load(file)
+			if err != nil {
+				return err
+			}
+			log, err := cli.Logger(cmd.ErrOrStderr(), c.Log.Level)
+			if err != nil {
+				return err
+			}
+			a, err := agent.New(*c, agent.Options{Firmware: version, Log: log})
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, a.Close()) }()
+			return a.Run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "the configuration file, see docs/ref/config.md")
+	return cmd
+}
+
+// load reads a configuration and gives its faults their hints.
+func load(file string) (*config.Config, error) {
+	c, err := config.Load(file)
+	var bad *config.Error
+	if errors.As(err, &bad) && bad.Hint != "" {
+		return nil, cli.Hint(err, "%s", bad.Hint)
+	}
+	return c, err
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Few linters, each for a reason: gofmt (one style), go vet on every architecture
+# that we ship (a 64-bit constant in an int breaks on armv6 alone), staticcheck
+# (real mistakes), and the shell's own parser. House rules that no linter knows
+# are tests in internal/house.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mapfile -t files < <(find . \( -name .git -o -name node_modules \) -prune -o -name '*.go' -print)
+unformatted=$(gofmt -l "${files[@]}")
+if [ -n "$unformatted" ]; then
+  printf 'lint: not formatted, run gofmt -w on:\n%s\n' "$unformatted" >&2
+  exit 1
+fi
+
+for script in scripts/*.sh .ci/run; do
+  bash -n "$script"
+done
+
+for arch in amd64 arm arm64; do
+  echo "lint: go vet, linux/$arch"
+  GOOS=linux GOARCH=$arch GOARM=6 CGO_ENABLED=0 go vet ./...
+done
+
+echo "lint: staticcheck"
+go tool -modfile=scripts/tools.mod staticcheck ./...
