@@ -25,7 +25,7 @@ func inspectCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			it, err := readItem(args[0])
 			if err != nil {
-				return err
+				return refusal(err)
 			}
 			verified := it.Verify()
 			if err := printHeader(cmd.OutOrStdout(), it, verified, asJSON); err != nil {
@@ -114,11 +114,7 @@ func readItem(name string) (*seal.Item, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read item %s: %w", name, err)
 	}
-	it, err := seal.Parse(b)
-	if err != nil {
-		return nil, refusal(err)
-	}
-	return it, nil
+	return seal.Parse(b)
 }
 
 // refusal gives a verifier's error its exit code.

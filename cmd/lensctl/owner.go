@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -124,9 +125,13 @@ It opens every picture and is a secret; it cannot change who owns a camera.`,
 
 // openKeyring opens an owner's directory, with a hint where there is none.
 func openKeyring(dir string) (*keyring.Keyring, error) {
-	k, err := keyring.Open(dir)
+	var k *keyring.Keyring
+	_, err := os.Stat(dir) // opening would make the directory
+	if err == nil {
+		k, err = keyring.Open(dir)
+	}
 	if err != nil {
-		return nil, cli.Hint(err, "make an owner's keys with: lensctl owner new DIR")
+		return nil, cli.Hint(fmt.Errorf("open owner's keys: %w", err), "make an owner's keys with: lensctl owner new DIR")
 	}
 	return k, nil
 }
