@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +31,7 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			limitMemory(c.Clip.Memory.Bytes)
 			a, err := agent.New(*c, agent.Options{Firmware: version, Log: log})
 			if err != nil {
 				return err
@@ -39,6 +42,16 @@ func runCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&file, "config", "", "the configuration file, see docs/ref/config.md")
 	return cmd
+}
+
+// limitMemory keeps the collector from letting garbage grow to what a camera does
+// not have: beside the pre-roll, this program lives in little. GOMEMLIMIT in the
+// environment overrides it.
+func limitMemory(preRoll int64) {
+	const rest = 16 << 20
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(preRoll + rest)
+	}
 }
 
 // load reads a configuration and gives its faults their hints.

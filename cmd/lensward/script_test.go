@@ -2,7 +2,7 @@ package main
 
 import (
 	"errors"
-	"os"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                filepath.Join("testdata", "script"),
-		Cmds:               map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "await": await},
+		Cmds:               map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "answers": answers},
 		RequireUniqueNames: true,
 	})
 }
@@ -43,15 +43,16 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// await is "await FILE": it waits until the file is there.
-func await(ts *testscript.TestScript, neg bool, args []string) {
+// answers is "answers SOCKET": it waits until somebody answers at the socket.
+func answers(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: await FILE")
+		ts.Fatalf("usage: answers SOCKET")
 	}
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Lstat(ts.MkAbs(args[0])); err == nil {
+		if c, err := net.Dial("unix", ts.MkAbs(args[0])); err == nil {
+			ts.Check(c.Close())
 			return
 		}
 	}
-	ts.Fatalf("%s does not come", args[0])
+	ts.Fatalf("nobody answers at %s", args[0])
 }

@@ -15,9 +15,6 @@ import (
 
 	"github.com/lensward/lensward/agent"
 	"github.com/lensward/lensward/agent/config"
-	"github.com/lensward/lensward/capture"
-	"github.com/lensward/lensward/capture/scene"
-	"github.com/lensward/lensward/capture/source"
 	"github.com/lensward/lensward/transport/keyring"
 	"github.com/lensward/lensward/transport/mqtt"
 	"github.com/lensward/lensward/transport/ownership"
@@ -42,14 +39,8 @@ type bubble struct {
 	stop    func()
 }
 
-// room is a small, quick scene with a visit every so often.
-func room() (capture.Source, source.Info, error) {
-	set := scene.Settings{Width: 192, Height: 112, FPS: 5, Seed: 3}
-	return scene.New(set), source.Info{Format: capture.FormatMJPEG, Width: 192, Height: 112, FPS: 5, Live: true}, nil
-}
-
 // startBubble pairs a device and runs everything; it must be called in a bubble.
-func startBubble(t *testing.T, change func(*config.Config)) *bubble {
+func startBubble(t *testing.T, film *reel, change func(*config.Config)) *bubble {
 	t.Helper()
 	b := &bubble{t: t, courier: newCourier()}
 	c := config.Default()
@@ -62,7 +53,7 @@ func startBubble(t *testing.T, change func(*config.Config)) *bubble {
 	b.keys, err = keyring.New(filepath.Join(t.TempDir(), "owner"))
 	must(t, err)
 	uplink := &agent.Uplink{Uploader: b.courier}
-	b.agent, err = agent.New(c, agent.Options{Firmware: "test", OpenSource: room, NoControl: true, Uplink: uplink, Log: testLog()})
+	b.agent, err = agent.New(c, agent.Options{Firmware: "test", OpenSource: film.open, NoControl: true, Uplink: uplink, Log: testLog()})
 	must(t, err)
 	uplink.Dialer = &mqtt.Dialer{Options: mqtt.Options{Device: b.agent.Device().ID(), Dial: b.courier.dial}}
 	o := b.pair()
@@ -122,11 +113,25 @@ func (b *bubble) settle() {
 	b.t.Fatalf("not settled in ten minutes: %+v, %+v", b.agent.Stats().Delivery, b.viewer.Summary())
 }
 
+// awaitArrival waits until the device has found its way back and more than the
+// given number of items have come. How long that may take is recovery's to say.
+func (b *bubble) awaitArrival(before int) {
+	b.t.Helper()
+	for range 7200 {
+		if len(b.courier.arrived()) > before {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+	b.t.Fatalf("nothing came in two hours: %+v", b.agent.Stats().Delivery)
+}
+
 // TestWholeDeviceInABubble holds a device, a broker and a viewer in one bubble.
 // synctest fails it if a goroutine is left.
 func TestWholeDeviceInABubble(t *testing.T) {
+	film := drawReel(t, 192, 112)
 	synctest.Test(t, func(t *testing.T) {
-		b := startBubble(t, nil)
+		b := startBubble(t, film, nil)
 		time.Sleep(3 * time.Minute)
 		b.settle()
 		st, seen := b.agent.Stats(), b.viewer.Summary()
@@ -148,8 +153,9 @@ func TestWholeDeviceInABubble(t *testing.T) {
 
 // TestHubGoneForAnHour cuts the hub off while events go on.
 func TestHubGoneForAnHour(t *testing.T) {
+	film := drawReel(t, 192, 112)
 	synctest.Test(t, func(t *testing.T) {
-		b := startBubble(t, nil)
+		b := startBubble(t, film, nil)
 		time.Sleep(time.Minute)
 		b.settle()
 		before := len(b.courier.arrived())
@@ -157,9 +163,7 @@ func TestHubGoneForAnHour(t *testing.T) {
 		time.Sleep(time.Hour)
 		waiting := b.agent.Stats().Spool.Items
 		b.courier.fail(b.agent.Device().ID(), false)
-		for len(b.courier.arrived()) == before {
-			time.Sleep(time.Second)
-		}
+		b.awaitArrival(before)
 		b.settle()
 		seen := b.viewer.Summary()
 		b.stop()
@@ -180,16 +184,18 @@ func TestHubGoneForAnHour(t *testing.T) {
 
 // TestSmallBudgetSaysWhatItDropped has a spool that cannot hold an hour.
 func TestSmallBudgetSaysWhatItDropped(t *testing.T) {
+	film := drawReel(t, 192, 112)
 	synctest.Test(t, func(t *testing.T) {
-		b := startBubble(t, func(c *config.Config) {
+		b := startBubble(t, film, func(c *config.Config) {
 			c.Spool.Clips.Bytes, c.Spool.Thumbnails.Bytes = 8<<20, 1<<20
 		})
 		time.Sleep(time.Minute)
 		b.settle()
+		before := len(b.courier.arrived())
 		b.courier.fail(b.agent.Device().ID(), true)
 		time.Sleep(time.Hour)
 		b.courier.fail(b.agent.Device().ID(), false)
-		time.Sleep(10 * time.Minute)
+		b.awaitArrival(before)
 		b.settle()
 		time.Sleep(10 * time.Minute) // the viewer asks for what is missing, and hears of gaps
 		seen := b.viewer.Summary()

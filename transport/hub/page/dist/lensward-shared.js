@@ -131,6 +131,11 @@ var Audit = class {
       if (!c.dropped.some((x) => x.from === d.from && x.to === d.to && x.lastHash === d.lastHash)) c.dropped.push(d);
     }
   }
+  /** Takes into account that a chain went at least as far as this, as an earlier visit saw. */
+  expect({ device, epoch, chain: chain2, seq }) {
+    const c = this.#chain(device, epoch, chain2);
+    c.head = Math.max(c.head, seq);
+  }
   has({ device, epoch, chain: chain2, seq }) {
     return this.#chains.get(`${device}/${epoch}/${chain2}`)?.items.has(seq) ?? false;
   }

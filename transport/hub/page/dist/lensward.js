@@ -40,7 +40,7 @@ import {
 // transport/hub/page/src/keys.js
 var FORMAT = "lensward/owner-keys/1";
 var MAX_FILE_SIZE = 64 * 1024;
-var MAX_IDENTITIES = 16;
+var MAX_IDENTITIES = 64;
 var KeysError = class extends Error {
   constructor(message) {
     super(message);
@@ -377,6 +377,48 @@ function envelopeOf({ envelope }) {
   }
 }
 
+// transport/hub/page/src/heads.js
+var MAX_CHAINS = 512;
+var Heads = class {
+  #storage;
+  #key;
+  #heads = /* @__PURE__ */ new Map();
+  #moved = false;
+  /** @param {string} owner @param {Storage|null} storage */
+  constructor(owner, storage) {
+    this.#storage = storage;
+    this.#key = `lensward.heads.${owner}`;
+    try {
+      const kept = JSON.parse(storage.getItem(this.#key) ?? "[]");
+      this.#heads = new Map(kept.filter(([, seq]) => Number.isSafeInteger(seq) && seq > 0));
+    } catch {
+    }
+  }
+  /** What is known from before: {device, epoch, chain, seq}. */
+  *known() {
+    for (const [name, seq] of this.#heads) {
+      const [device, epoch, chain] = name.split("/");
+      yield { device, epoch: Number(epoch), chain: Number(chain), seq };
+    }
+  }
+  note({ device, epoch, chain, seq }) {
+    const name = `${device}/${epoch}/${chain}`;
+    if (seq <= (this.#heads.get(name) ?? 0)) return;
+    this.#heads.delete(name);
+    this.#heads.set(name, seq);
+    if (this.#heads.size > MAX_CHAINS) this.#heads.delete(this.#heads.keys().next().value);
+    this.#moved = true;
+  }
+  save() {
+    if (!this.#moved) return;
+    try {
+      this.#storage.setItem(this.#key, JSON.stringify([...this.#heads]));
+      this.#moved = false;
+    } catch {
+    }
+  }
+};
+
 // transport/hub/page/src/jobs.js
 function backoff(tries, { first, most }, random = Math.random) {
   const whole = Math.min(most, first * 2 ** Math.min(tries, 30));
@@ -499,6 +541,118 @@ function wasDelivered(run, camera) {
   return isLater && camera.says.depth === 0 && camera.says.aside === 0;
 }
 
+// transport/hub/page/src/opener.js
+var TRIES = 12;
+var Opener = class {
+  /** How many different items were opened. */
+  opened = 0;
+  #api;
+  #identities;
+  #jobs;
+  #retry;
+  #check;
+  #withhold;
+  #trouble;
+  #signal;
+  #opening = /* @__PURE__ */ new Map();
+  /**
+   * @param {object} options
+   * @param {import("./api.js").Client} options.api
+   * @param {string[]} options.identities the household's age identities
+   * @param {import("./jobs.js").Jobs} options.jobs
+   * @param {{first: number, most: number}} options.retry the waits between tries
+   * @param {(header: object) => Promise<void>} options.check the viewer's policy
+   * @param {(refusal: Refusal, item: object|null, asked: string) => void} options.withhold
+   * @param {(err: Error) => number|null} options.trouble how long to wait after a
+   *   request failed, null where trying again is in vain
+   * @param {AbortSignal} options.signal
+   */
+  constructor({ api, identities, jobs, retry, check, withhold, trouble, signal }) {
+    this.#api = api;
+    this.#identities = identities;
+    this.#jobs = jobs;
+    this.#retry = retry;
+    this.#check = check;
+    this.#withhold = withhold;
+    this.#trouble = trouble;
+    this.#signal = signal;
+    signal.addEventListener("abort", () => {
+      for (const { reject } of this.#opening.values()) reject(signal.reason);
+    }, { once: true });
+  }
+  /**
+   * Fetches, verifies and decrypts an item that was taken.
+   * @param {import("./timeline.js").Stub} stub
+   * @param {{urgency?: number, isStale?: () => boolean}} [options] larger urgency
+   *   goes first; isStale says, when its turn comes, that it is not wanted any more
+   * @returns {Promise<{header: object, bytes: Uint8Array}>}
+   */
+  open(stub, { urgency = stub.header.captured, isStale = () => false } = {}) {
+    let opening = this.#opening.get(stub.hash);
+    if (!opening) {
+      opening = withResolvers();
+      this.#opening.set(stub.hash, opening);
+      opening.promise.catch(() => void 0).finally(() => this.#opening.delete(stub.hash));
+      this.#openByJob(stub, urgency, isStale, opening);
+    }
+    return opening.promise;
+  }
+  #openByJob(stub, urgency, isStale, { resolve, reject }) {
+    let tries = 0;
+    this.#jobs.add(`open ${stub.hash}`, urgency, async () => {
+      if (isStale()) return over(reject, new APIError(0, "a newer one has come"));
+      try {
+        const item = await this.fetch(stub.header, stub.hash);
+        if (item !== null) return over(resolve, { header: item.header, bytes: await this.#decrypt(item, stub) });
+      } catch (err) {
+        if (err instanceof Refusal) return over(reject, err);
+        if (err.status !== 404) return this.#trouble(err) ?? over(reject, err);
+      }
+      if (++tries < TRIES) return backoff(tries, this.#retry);
+      return over(reject, new APIError(404, "the hub does not hand it out"));
+    });
+  }
+  async #decrypt(item, stub) {
+    try {
+      const bytes = await openItem(item, this.#identities);
+      if (!stub.wasOpened) this.opened++;
+      stub.wasOpened = true;
+      return bytes;
+    } catch (err) {
+      if (err instanceof Refusal) this.#withhold(err, item, stub.ref);
+      throw err;
+    }
+  }
+  /** Fetches the item of a place, of that hash where one is given; null when something else came. */
+  async fetch({ device, epoch, chain, seq }, hash = null) {
+    const ref = `${device}/${epoch}/${chain}/${seq}`;
+    const raw = await this.#api.item({ device, epoch, chain, seq }, this.#signal);
+    let item = null;
+    let isVerified = false;
+    try {
+      item = await parseItem(raw);
+      await verifyItem(item);
+      isVerified = true;
+      if (item.ref !== ref || hash !== null && item.hash !== hash) throw refuse("not-asked-for", `it is ${item.ref}`);
+      await this.#check(item.header);
+      return item;
+    } catch (err) {
+      if (!(err instanceof Refusal)) throw err;
+      this.#withhold(err, isVerified ? item : null, ref);
+      return null;
+    }
+  }
+};
+function over(settle, value) {
+  settle(value);
+  return null;
+}
+function withResolvers() {
+  const out = {};
+  out.promise = new Promise((resolve, reject) => Object.assign(out, { resolve, reject }));
+  return out;
+}
+
 // transport/hub/page/src/records.js
 var MAX_RECORDS_PER_CAMERA = 256;
 var Records = class {
@@ -609,6 +763,8 @@ var CameraEvent = class {
   start = Infinity;
   end = 0;
   clock = 0;
+  /** Whether its record is being read, or was. */
+  isDescribed = false;
   constructor(device, id) {
     this.device = device;
     this.id = id;
@@ -670,12 +826,13 @@ var Timeline = class {
 
 // transport/hub/page/src/withheld.js
 var MAX_ENTRIES = 300;
+var MAX_REPORTS = 4096;
 var MISROUTED = /* @__PURE__ */ new Set(["wrong-owner", "unknown-device", "wrong-epoch", "unknown-record"]);
 var Withheld = class {
   /** @type {Entry[]} */
   entries = [];
   total = 0;
-  #reported = /* @__PURE__ */ new Set();
+  #reported = /* @__PURE__ */ new Map();
   /** @returns {Entry} */
   add({ from, reason, misrouted = "", detail = "", header = null, proof = null, asked = "" }) {
     const entry = { id: ++this.total, time: Date.now(), from, reason, misrouted, detail, header, proof, asked, reported: "no" };
@@ -683,11 +840,12 @@ var Withheld = class {
     this.entries.length = Math.min(this.entries.length, MAX_ENTRIES);
     return entry;
   }
-  /** Says, once for each header hash, that it has still to be reported. */
-  claim(hash) {
-    if (this.#reported.has(hash)) return false;
-    this.#reported.add(hash);
-    if (this.#reported.size > 4096) this.#reported.delete(this.#reported.values().next().value);
+  /** Says, once for each header hash, that it has still to be reported; later entries go by the first. */
+  claim(entry, hash) {
+    entry.first = this.#reported.get(hash) ?? entry;
+    if (entry.first !== entry) return false;
+    this.#reported.set(hash, entry);
+    if (this.#reported.size > MAX_REPORTS) this.#reported.delete(this.#reported.keys().next().value);
     return true;
   }
 };
@@ -710,7 +868,6 @@ var TIMING = {
   // seconds of a long poll
 };
 var ROWS = 200;
-var TRIES = 12;
 var MISSING_AT_ONCE = 100;
 var REPORT_TRIES = 4;
 var WORKERS = 4;
@@ -727,14 +884,13 @@ var Viewer = class extends EventTarget {
   withheld = new Withheld();
   /** What was wrong with ownership records: {reason, detail}. */
   recordTrouble = [];
-  counts = { verified: 0, opened: 0 };
   #keys;
   #api;
   #timing;
   #audit = new Audit();
+  #heads;
   #asked = /* @__PURE__ */ new Map();
-  #opening = /* @__PURE__ */ new Map();
-  #reading = 1;
+  #opener = null;
   #cursor = 0;
   #jobs;
   #signal;
@@ -754,6 +910,8 @@ var Viewer = class extends EventTarget {
     this.#api = api;
     this.#timing = timing;
     this.records = new Records(keys.owner, storage);
+    this.#heads = new Heads(keys.owner, storage);
+    for (const head of this.#heads.known()) this.#audit.expect(head);
   }
   get owner() {
     return this.#keys.owner;
@@ -762,13 +920,25 @@ var Viewer = class extends EventTarget {
   async run(signal) {
     this.#signal = signal;
     this.#jobs = new Jobs({ workers: WORKERS, signal });
+    this.#opener = new Opener({
+      api: this.#api,
+      identities: this.#keys.identities,
+      jobs: this.#jobs,
+      retry: this.#timing.retry,
+      signal,
+      check: (header) => this.#checkPolicy(header),
+      withhold: (refusal2, item, asked) => this.#withhold("item", refusal2, item, asked),
+      trouble: (err) => this.#afterTrouble(err)
+    });
     try {
       await Promise.all([this.#follow(), this.#watchDevices()]);
     } catch (err) {
       if (!signal.aborted) throw err;
-    } finally {
-      for (const { reject } of this.#opening.values()) reject(signal.reason);
     }
+  }
+  /** How many different items verified, and how many of them were opened. */
+  get counts() {
+    return { verified: this.timeline.stubs.size, opened: this.#opener?.opened ?? 0 };
   }
   #changed(type, detail = null) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
@@ -797,8 +967,7 @@ var Viewer = class extends EventTarget {
   async #greet() {
     const hub = await this.#api.hub(this.#signal);
     if (this.hub !== null && this.hub.id !== hub.id) {
-      this.#cursor = 0;
-      this.#reading++;
+      this.#readAnew();
     }
     this.hub = hub;
     this.#changed("hub");
@@ -808,15 +977,17 @@ var Viewer = class extends EventTarget {
   async #readRows() {
     const wait = this.state === "live" ? this.#timing.wait : 0;
     const { rows, next } = await this.#api.timeline({ after: this.#cursor, limit: ROWS, wait, signal: this.#signal });
+    if (rows.length === 0 && next < this.#cursor) return this.#readAnew();
     if (next < this.#cursor || rows.length > 0 && next === this.#cursor) {
       throw new APIError(200, "the hub's time line does not go forward");
     }
     this.#cursor = next;
     const checked = await Promise.all(rows.map(checkRow));
-    for (const [i, row] of rows.entries()) await this.#takeRow(row, checked[i]);
+    for (const [i, { cursor }] of rows.entries()) if (await this.#judgeRow(cursor, checked[i])) this.#askForRow(cursor);
     if (rows.length < ROWS) {
       this.#become("live");
       this.#askForMissing();
+      this.#heads.save();
     }
     if (Date.now() - this.#recordsAt > this.#timing.records) await this.#refreshRecords();
   }
@@ -847,14 +1018,18 @@ var Viewer = class extends EventTarget {
     this.recordTrouble = await this.records.takeAll(raw);
     this.#changed("cameras");
   }
-  async #takeRow(row, checked) {
-    if (!await this.#judgeRow(checked)) return;
+  /** Begins the time line from its beginning: what was taken stays, its rows are other ones. */
+  #readAnew() {
+    this.#cursor = 0;
+    for (const stub of this.timeline.stubs.values()) stub.row = 0;
+  }
+  #askForRow(cursor) {
     let tries = 0;
-    this.#jobs.add(`row ${row.cursor}`, URGENCY.row, async () => {
+    this.#jobs.add(`row ${cursor}`, URGENCY.row, async () => {
       try {
-        const { rows } = await this.#api.timeline({ after: row.cursor - 1, limit: 1, signal: this.#signal });
-        if (rows[0]?.cursor !== row.cursor) return null;
-        if (!await this.#judgeRow(await checkRow(rows[0]))) return null;
+        const { rows } = await this.#api.timeline({ after: cursor - 1, limit: 1, signal: this.#signal });
+        if (rows[0]?.cursor !== cursor) return null;
+        if (!await this.#judgeRow(cursor, await checkRow(rows[0]))) return null;
       } catch (err) {
         return this.#afterTrouble(err);
       }
@@ -862,22 +1037,30 @@ var Viewer = class extends EventTarget {
     }, backoff(0, this.#timing.retry));
   }
   /** Takes a row that was checked, or withholds it; says whether it should be asked for again. */
-  async #judgeRow({ item, refusal: refusal2 }) {
+  async #judgeRow(cursor, { item, refusal: refusal2 }) {
     try {
       if (refusal2) throw refusal2;
       await this.#checkPolicy(item.header);
       const known = this.timeline.stubs.get(item.ref);
-      if (known?.hash === item.hash && known.row < this.#reading) {
-        known.row = this.#reading;
-        return false;
-      }
-      this.#accept(item, this.#reading);
+      if (known?.hash === item.hash) return this.#judgeKnown(cursor, known, item);
+      this.#accept(item, cursor);
       return false;
     } catch (err) {
       if (!(err instanceof Refusal)) throw err;
       this.#withhold("timeline", err, item);
       return err.reason !== "fork" && err.reason !== "broken-chain";
     }
+  }
+  /** An item that is here already: it came by name, or one of its two rows is swapped. */
+  #judgeKnown(cursor, known, item) {
+    if (known.row !== cursor && known.row !== 0) {
+      this.#withhold("timeline", refuse("replayed", `item ${known.header.seq} was already taken`), item);
+      this.#askForRow(known.row);
+      known.row = 0;
+      return true;
+    }
+    known.row = cursor;
+    return false;
   }
   /** The policy; a camera or record that is not known may be newer than our records. */
   async #checkPolicy(header) {
@@ -895,14 +1078,14 @@ var Viewer = class extends EventTarget {
     this.#audit.add(header, item.hash);
     const stub = { header, ref: item.ref, hash: item.hash, row };
     const event = this.timeline.take(stub);
-    this.counts.verified++;
+    this.#heads.note(header);
     this.#asked.delete(item.ref);
     this.#missingDirty = true;
     if (header.kind === CHECKPOINT) for (const asked of this.#asked.values()) asked.round = 0;
-    if (header.kind === EVENT || header.kind === CHECKPOINT || header.kind === GAP) this.#read(stub);
+    if (header.kind === CHECKPOINT || header.kind === GAP) this.#read(stub);
     this.#changed("item", { stub, event });
   }
-  /** Opens and reads what the camera says about itself. */
+  /** Opens and reads what the camera says about itself. Events are read when they are looked at. */
   #read(stub) {
     const { device, kind } = stub.header;
     const isStale = () => kind === CHECKPOINT && this.timeline.cameras.get(device).checkpoint !== stub;
@@ -935,86 +1118,20 @@ var Viewer = class extends EventTarget {
     this.#missingDirty = true;
     this.#askForMissing();
   }
-  /**
-   * Fetches, verifies and decrypts an item that was taken. The answer has to be
-   * that very item: anything else is withheld, and it is asked for again.
-   * @param {import("./timeline.js").Stub} stub
-   * @param {{urgency?: number, isStale?: () => boolean}} [options] larger urgency goes first
-   * @returns {Promise<{header: object, bytes: Uint8Array}>}
-   */
-  open(stub, { urgency = stub.header.captured, isStale = () => false } = {}) {
-    let opening = this.#opening.get(stub.hash);
-    if (!opening) {
-      opening = withResolvers();
-      this.#opening.set(stub.hash, opening);
-      opening.promise.catch(() => void 0).finally(() => this.#opening.delete(stub.hash));
-      this.#openByJob(stub, urgency, isStale, opening);
-    }
-    return opening.promise;
+  /** Opens an item that was taken: see Opener.open. */
+  open(stub, options) {
+    return this.#opener.open(stub, options);
   }
-  #openByJob(stub, urgency, isStale, { resolve, reject }) {
-    let tries = 0;
-    this.#jobs.add(`open ${stub.hash}`, urgency, async () => {
-      if (isStale()) {
-        reject(new APIError(0, "a newer one has come"));
-        return null;
-      }
-      try {
-        const item = await this.#fetch(stub.header, stub.hash);
-        if (item !== null) {
-          resolve({ header: item.header, bytes: await this.#decrypt(item, stub) });
-          return null;
-        }
-      } catch (err) {
-        if (err instanceof Refusal) {
-          reject(err);
-          return null;
-        }
-        if (!(err instanceof APIError) || err.status !== 404) return this.#afterTrouble(err, reject);
-      }
-      if (++tries < TRIES) return backoff(tries, this.#timing.retry);
-      reject(new APIError(404, "the hub does not hand it out"));
-      return null;
-    });
+  /** Reads what the camera says of an event, once. */
+  describe(event) {
+    if (event.record === null || event.isDescribed) return;
+    event.isDescribed = true;
+    this.#readNow(event.record, () => false);
   }
-  async #decrypt(item, stub) {
-    try {
-      const bytes = await openItem(item, this.#keys.identities);
-      if (!stub.wasOpened) this.counts.opened++;
-      stub.wasOpened = true;
-      return bytes;
-    } catch (err) {
-      if (err instanceof Refusal) this.#withhold("item", err, item);
-      throw err;
-    }
-  }
-  /** Fetches the item of a place; null when the hub answered with something else. */
-  async #fetch(place, hash = null) {
-    const raw = await this.#api.item(place, this.#signal);
-    let item = null;
-    let isVerified = false;
-    try {
-      item = await parseItem(raw);
-      await verifyItem(item);
-      isVerified = true;
-      const { device, epoch, chain, seq } = place;
-      if (hash !== null ? item.hash !== hash : item.ref !== `${device}/${epoch}/${chain}/${seq}`) {
-        throw refuse("not-asked-for", `it is ${item.ref}`);
-      }
-      await this.#checkPolicy(item.header);
-      return item;
-    } catch (err) {
-      if (!(err instanceof Refusal)) throw err;
-      const { device, epoch, chain, seq } = place;
-      this.#withhold("item", err, isVerified ? item : null, `${device}/${epoch}/${chain}/${seq}`);
-      return null;
-    }
-  }
-  /** What to do after a request failed: nothing for good, or wait and try again. */
-  #afterTrouble(err, reject = () => void 0) {
+  /** How long to wait after a request failed, null for good. */
+  #afterTrouble(err) {
     if (this.#signal.aborted) return null;
     if (err instanceof APIError) return backoff(this.state === "live" ? 0 : 3, this.#timing.outage);
-    reject(err);
     console.error(err);
     return null;
   }
@@ -1034,10 +1151,7 @@ var Viewer = class extends EventTarget {
     this.#changed("withheld", entry);
   }
   #report(entry, hash) {
-    if (!this.withheld.claim(hash)) {
-      entry.reported = "yes";
-      return;
-    }
+    if (!this.withheld.claim(entry, hash)) return;
     entry.reported = "pending";
     let tries = 0;
     this.#jobs.add(`report ${hash}`, URGENCY.report, async () => {
@@ -1074,7 +1188,7 @@ var Viewer = class extends EventTarget {
       if (this.#audit.has(place)) return null;
       let timing = this.#timing.retry;
       try {
-        const item = await this.#fetch(place);
+        const item = await this.#opener.fetch(place);
         if (item !== null) {
           if (!this.#audit.has(place)) this.#accept(item, 0);
           this.#askForMissing();
@@ -1114,11 +1228,6 @@ async function checkRow({ envelope }) {
     if (err instanceof Refusal) return { item: null, refusal: err };
     throw err;
   }
-}
-function withResolvers() {
-  const out = {};
-  out.promise = new Promise((resolve, reject) => Object.assign(out, { resolve, reject }));
-  return out;
 }
 
 // transport/hub/page/src/ui/dom.js
@@ -1285,8 +1394,8 @@ var REPORTED = {
   yes: "Reported to the hub's operator.",
   failed: "Not reported: the hub did not take the report."
 };
-function reportedText({ reported }) {
-  return REPORTED[reported];
+function reportedText({ reported, first }) {
+  return REPORTED[first?.reported ?? reported];
 }
 function cameraName(device) {
   return `Camera ${device.slice(0, 8)}`;
@@ -1884,6 +1993,7 @@ var EventView = class {
     setText(this.#trouble, text);
   }
   render() {
+    this.#viewer.describe(this.#event);
     const { url } = this.#pictures.of(this.#event);
     if (url && this.#poster.src !== url) {
       this.#poster.src = url;
@@ -2053,6 +2163,7 @@ var EventsView = class {
   #card(event) {
     if (!this.#cards.has(event.key)) this.#cards.set(event.key, new Card(event));
     const card = this.#cards.get(event.key);
+    if (this.#viewer.state !== "catching-up") this.#viewer.describe(event);
     card.update(this.#pictures.of(event));
     return card.element;
   }
@@ -2156,7 +2267,8 @@ var Pictures = class {
     const kept = this.#kept.get(event.key) ?? { url: null, hash: "", wanted: "", failure: "" };
     this.#kept.delete(event.key);
     this.#kept.set(event.key, kept);
-    if (event.thumbnail && kept.wanted !== event.thumbnail.hash) this.#want(event, kept);
+    const isSettled = this.#viewer.state !== "catching-up";
+    if (isSettled && event.thumbnail && kept.wanted !== event.thumbnail.hash) this.#want(event, kept);
     this.#evict();
     return kept;
   }
@@ -2228,7 +2340,7 @@ var WelcomeView = class {
           this.#made
         )
       ),
-      h("p.quiet", {}, "What is stored where: your keys and the ownership records of your cameras stay in this browser until you forget them, and are never sent. Pictures are only ever in this page's memory. The hub stores what it cannot read, and gets a signature of your viewer key to know whose items to hand out.")
+      h("p.quiet", {}, "What is stored where: your keys stay in this browser until you forget them, and are never sent. Beside them the browser notes which ownership records and how many items it has seen, so that a hub which takes something back is found out. Pictures are only ever in this page's memory. The hub stores what it cannot read, and gets a signature of your viewer key to know whose items to hand out.")
     );
   }
   /** Shows what went wrong. */
@@ -2376,7 +2488,7 @@ var ViewerPage = class {
       withheld: h("a", { href: "#/withheld" }, "Withheld", this.#count)
     };
     this.elements = [
-      h("header.bar", {}, brand(), h("nav", { aria: { label: "Views" } }, Object.values(this.#links)), this.#state),
+      h("header.bar", {}, h("h1", {}, brand()), h("nav", { aria: { label: "Views" } }, Object.values(this.#links)), this.#state),
       this.#banners,
       h("div.columns", {}, h("aside", {}), this.#main),
       this.#footer

@@ -11,7 +11,7 @@ import { parseJSON } from "./json.js";
 
 export const FORMAT = "lensward/owner-keys/1";
 export const MAX_FILE_SIZE = 64 * 1024;
-const MAX_IDENTITIES = 16;
+const MAX_IDENTITIES = 64;
 
 export class KeysError extends Error {
   constructor(message) {

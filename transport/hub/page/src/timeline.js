@@ -24,6 +24,8 @@ export class CameraEvent {
   start = Infinity;
   end = 0;
   clock = 0;
+  /** Whether its record is being read, or was. */
+  isDescribed = false;
 
   constructor(device, id) {
     this.device = device;

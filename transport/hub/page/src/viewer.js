@@ -7,10 +7,11 @@
 import { APIError } from "./api.js";
 import { Audit } from "./audit.js";
 import { BodyError, parseCheckpoint, parseEvent, parseGap } from "./bodies.js";
-import { CHECKPOINT, checkPolicy, EVENT, GAP, openItem, parseEnvelope, parseItem, verifyEnvelope, verifyItem } from "./item.js";
+import { CHECKPOINT, checkPolicy, EVENT, GAP, parseEnvelope, verifyEnvelope } from "./item.js";
 import { Heads } from "./heads.js";
 import { backoff, Jobs, sleep } from "./jobs.js";
 import { missingNotices } from "./missing.js";
+import { Opener, TRIES } from "./opener.js";
 import { Refusal, refuse } from "./reasons.js";
 import { Records } from "./records.js";
 import { Timeline } from "./timeline.js";
@@ -29,7 +30,6 @@ export const TIMING = {
 };
 
 const ROWS = 200;
-const TRIES = 12;
 const MISSING_AT_ONCE = 100;
 const REPORT_TRIES = 4;
 const WORKERS = 4;
@@ -49,7 +49,6 @@ export class Viewer extends EventTarget {
   withheld = new Withheld();
   /** What was wrong with ownership records: {reason, detail}. */
   recordTrouble = [];
-  counts = { verified: 0, opened: 0 };
 
   #keys;
   #api;
@@ -57,7 +56,7 @@ export class Viewer extends EventTarget {
   #audit = new Audit();
   #heads;
   #asked = new Map();
-  #opening = new Map();
+  #opener = null;
   #cursor = 0;
   #jobs;
   #signal;
@@ -90,13 +89,22 @@ export class Viewer extends EventTarget {
   async run(signal) {
     this.#signal = signal;
     this.#jobs = new Jobs({ workers: WORKERS, signal });
+    this.#opener = new Opener({
+      api: this.#api, identities: this.#keys.identities, jobs: this.#jobs, retry: this.#timing.retry, signal,
+      check: (header) => this.#checkPolicy(header),
+      withhold: (refusal, item, asked) => this.#withhold("item", refusal, item, asked),
+      trouble: (err) => this.#afterTrouble(err),
+    });
     try {
       await Promise.all([this.#follow(), this.#watchDevices()]);
     } catch (err) {
       if (!signal.aborted) throw err;
-    } finally {
-      for (const { reject } of this.#opening.values()) reject(signal.reason);
     }
+  }
+
+  /** How many different items verified, and how many of them were opened. */
+  get counts() {
+    return { verified: this.timeline.stubs.size, opened: this.#opener?.opened ?? 0 };
   }
 
   #changed(type, detail = null) {
@@ -140,7 +148,7 @@ export class Viewer extends EventTarget {
   async #readRows() {
     const wait = this.state === "live" ? this.#timing.wait : 0;
     const { rows, next } = await this.#api.timeline({ after: this.#cursor, limit: ROWS, wait, signal: this.#signal });
-    if (rows.length === 0 && next < this.#cursor) this.#readAnew(); // the hub lost its store
+    if (rows.length === 0 && next < this.#cursor) return this.#readAnew(); // the hub lost its store
     if (next < this.#cursor || (rows.length > 0 && next === this.#cursor)) {
       throw new APIError(200, "the hub's time line does not go forward");
     }
@@ -249,16 +257,15 @@ export class Viewer extends EventTarget {
     const stub = { header, ref: item.ref, hash: item.hash, row };
     const event = this.timeline.take(stub);
     this.#heads.note(header);
-    this.counts.verified++;
     this.#asked.delete(item.ref);
     this.#missingDirty = true;
     // The camera is there: what is missing may have come.
     if (header.kind === CHECKPOINT) for (const asked of this.#asked.values()) asked.round = 0;
-    if (header.kind === EVENT || header.kind === CHECKPOINT || header.kind === GAP) this.#read(stub);
+    if (header.kind === CHECKPOINT || header.kind === GAP) this.#read(stub);
     this.#changed("item", { stub, event });
   }
 
-  /** Opens and reads what the camera says about itself. */
+  /** Opens and reads what the camera says about itself. Events are read when they are looked at. */
   #read(stub) {
     const { device, kind } = stub.header;
     const isStale = () => kind === CHECKPOINT && this.timeline.cameras.get(device).checkpoint !== stub;
@@ -294,91 +301,23 @@ export class Viewer extends EventTarget {
     this.#askForMissing();
   }
 
-  /**
-   * Fetches, verifies and decrypts an item that was taken. The answer has to be
-   * that very item: anything else is withheld, and it is asked for again.
-   * @param {import("./timeline.js").Stub} stub
-   * @param {{urgency?: number, isStale?: () => boolean}} [options] larger urgency goes first
-   * @returns {Promise<{header: object, bytes: Uint8Array}>}
-   */
-  open(stub, { urgency = stub.header.captured, isStale = () => false } = {}) {
-    let opening = this.#opening.get(stub.hash);
-    if (!opening) {
-      opening = withResolvers();
-      this.#opening.set(stub.hash, opening);
-      opening.promise.catch(() => undefined).finally(() => this.#opening.delete(stub.hash));
-      this.#openByJob(stub, urgency, isStale, opening);
-    }
-    return opening.promise;
+  /** Opens an item that was taken: see Opener.open. */
+  open(stub, options) {
+    return this.#opener.open(stub, options);
   }
 
-  #openByJob(stub, urgency, isStale, { resolve, reject }) {
-    let tries = 0;
-    this.#jobs.add(`open ${stub.hash}`, urgency, async () => {
-      if (isStale()) {
-        reject(new APIError(0, "a newer one has come"));
-        return null;
-      }
-      try {
-        const item = await this.#fetch(stub.header, stub.hash);
-        if (item !== null) {
-          resolve({ header: item.header, bytes: await this.#decrypt(item, stub) });
-          return null;
-        }
-      } catch (err) {
-        if (err instanceof Refusal) {
-          reject(err);
-          return null;
-        }
-        if (!(err instanceof APIError) || err.status !== 404) return this.#afterTrouble(err, reject);
-      }
-      if (++tries < TRIES) return backoff(tries, this.#timing.retry);
-      reject(new APIError(404, "the hub does not hand it out"));
-      return null;
-    });
+  /** Reads what the camera says of an event, once. */
+  describe(event) {
+    if (event.record === null || event.isDescribed) return;
+    event.isDescribed = true;
+    this.#readNow(event.record, () => false);
   }
 
-  async #decrypt(item, stub) {
-    try {
-      const bytes = await openItem(item, this.#keys.identities);
-      if (!stub.wasOpened) this.counts.opened++;
-      stub.wasOpened = true;
-      return bytes;
-    } catch (err) {
-      if (err instanceof Refusal) this.#withhold("item", err, item);
-      throw err;
-    }
-  }
-
-  /** Fetches the item of a place; null when the hub answered with something else. */
-  async #fetch(place, hash = null) {
-    const raw = await this.#api.item(place, this.#signal);
-    let item = null;
-    let isVerified = false;
-    try {
-      item = await parseItem(raw);
-      await verifyItem(item);
-      isVerified = true;
-      const { device, epoch, chain, seq } = place;
-      if (hash !== null ? item.hash !== hash : item.ref !== `${device}/${epoch}/${chain}/${seq}`) {
-        throw refuse("not-asked-for", `it is ${item.ref}`);
-      }
-      await this.#checkPolicy(item.header);
-      return item;
-    } catch (err) {
-      if (!(err instanceof Refusal)) throw err;
-      const { device, epoch, chain, seq } = place;
-      this.#withhold("item", err, isVerified ? item : null, `${device}/${epoch}/${chain}/${seq}`);
-      return null;
-    }
-  }
-
-  /** What to do after a request failed: nothing for good, or wait and try again. */
-  #afterTrouble(err, reject = () => undefined) {
+  /** How long to wait after a request failed, null for good. */
+  #afterTrouble(err) {
     if (this.#signal.aborted) return null;
     if (err instanceof APIError) return backoff(this.state === "live" ? 0 : 3, this.#timing.outage);
-    reject(err);
-    console.error(err);
+    console.error(err); // a fault of ours: the others go on
     return null;
   }
 
@@ -399,10 +338,7 @@ export class Viewer extends EventTarget {
   }
 
   #report(entry, hash) {
-    if (!this.withheld.claim(hash)) {
-      entry.reported = "yes";
-      return;
-    }
+    if (!this.withheld.claim(entry, hash)) return;
     entry.reported = "pending";
     let tries = 0;
     this.#jobs.add(`report ${hash}`, URGENCY.report, async () => {
@@ -442,7 +378,7 @@ export class Viewer extends EventTarget {
       if (this.#audit.has(place)) return null;
       let timing = this.#timing.retry;
       try {
-        const item = await this.#fetch(place);
+        const item = await this.#opener.fetch(place);
         if (item !== null) {
           if (!this.#audit.has(place)) this.#accept(item, 0);
           this.#askForMissing();
@@ -486,10 +422,4 @@ async function checkRow({ envelope }) {
     if (err instanceof Refusal) return { item: null, refusal: err };
     throw err;
   }
-}
-
-function withResolvers() {
-  const out = {};
-  out.promise = new Promise((resolve, reject) => Object.assign(out, { resolve, reject }));
-  return out;
 }

@@ -2,6 +2,7 @@
 // that prove that something was misrouted.
 
 const MAX_ENTRIES = 300;
+const MAX_REPORTS = 4096;
 
 /** Reasons that prove, for an item that verified, that it was handed to the wrong viewer. */
 export const MISROUTED = new Set(["wrong-owner", "unknown-device", "wrong-epoch", "unknown-record"]);
@@ -18,12 +19,13 @@ export const MISROUTED = new Set(["wrong-owner", "unknown-device", "wrong-epoch"
  * @property {Uint8Array|null} proof the misrouted envelope
  * @property {string} asked the place that was asked for, or ""
  * @property {"no"|"pending"|"yes"|"failed"} reported
+ * @property {Entry} [first] the entry with the same header by which it was reported
  */
 export class Withheld {
   /** @type {Entry[]} */
   entries = [];
   total = 0;
-  #reported = new Set();
+  #reported = new Map();
 
   /** @returns {Entry} */
   add({ from, reason, misrouted = "", detail = "", header = null, proof = null, asked = "" }) {
@@ -33,11 +35,12 @@ export class Withheld {
     return entry;
   }
 
-  /** Says, once for each header hash, that it has still to be reported. */
-  claim(hash) {
-    if (this.#reported.has(hash)) return false;
-    this.#reported.add(hash);
-    if (this.#reported.size > 4096) this.#reported.delete(this.#reported.values().next().value);
+  /** Says, once for each header hash, that it has still to be reported; later entries go by the first. */
+  claim(entry, hash) {
+    entry.first = this.#reported.get(hash) ?? entry;
+    if (entry.first !== entry) return false;
+    this.#reported.set(hash, entry);
+    if (this.#reported.size > MAX_REPORTS) this.#reported.delete(this.#reported.keys().next().value);
     return true;
   }
 }

@@ -72,7 +72,7 @@ class ViewerPage {
       withheld: h("a", { href: "#/withheld" }, "Withheld", this.#count),
     };
     this.elements = [
-      h("header.bar", {}, brand(), h("nav", { aria: { label: "Views" } }, Object.values(this.#links)), this.#state),
+      h("header.bar", {}, h("h1", {}, brand()), h("nav", { aria: { label: "Views" } }, Object.values(this.#links)), this.#state),
       this.#banners,
       h("div.columns", {}, h("aside", {}), this.#main),
       this.#footer,

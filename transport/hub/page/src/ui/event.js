@@ -80,6 +80,7 @@ export class EventView {
   }
 
   render() {
+    this.#viewer.describe(this.#event);
     const { url } = this.#pictures.of(this.#event);
     if (url && this.#poster.src !== url) {
       this.#poster.src = url;

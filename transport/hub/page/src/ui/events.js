@@ -71,6 +71,7 @@ export class EventsView {
   #card(event) {
     if (!this.#cards.has(event.key)) this.#cards.set(event.key, new Card(event));
     const card = this.#cards.get(event.key);
+    if (this.#viewer.state !== "catching-up") this.#viewer.describe(event);
     card.update(this.#pictures.of(event));
     return card.element;
   }

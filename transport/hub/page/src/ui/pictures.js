@@ -31,7 +31,9 @@ export class Pictures {
     const kept = this.#kept.get(event.key) ?? { url: null, hash: "", wanted: "", failure: "" };
     this.#kept.delete(event.key);
     this.#kept.set(event.key, kept); // now the most recently wanted
-    if (event.thumbnail && kept.wanted !== event.thumbnail.hash) this.#want(event, kept);
+    // While the time line is still being read, what is newest now is soon not.
+    const isSettled = this.#viewer.state !== "catching-up";
+    if (isSettled && event.thumbnail && kept.wanted !== event.thumbnail.hash) this.#want(event, kept);
     this.#evict();
     return kept;
   }

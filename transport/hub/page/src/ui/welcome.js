@@ -27,7 +27,7 @@ export class WelcomeView {
           h("p", {}, "Make an owner's keys in this browser, and pair a camera with them afterwards."),
           h("button", { type: "button", onclick: () => this.#make() }, "Make new keys"),
           this.#made)),
-      h("p.quiet", {}, "What is stored where: your keys and the ownership records of your cameras stay in this browser until you forget them, and are never sent. Pictures are only ever in this page's memory. The hub stores what it cannot read, and gets a signature of your viewer key to know whose items to hand out."));
+      h("p.quiet", {}, "What is stored where: your keys stay in this browser until you forget them, and are never sent. Beside them the browser notes which ownership records and how many items it has seen, so that a hub which takes something back is found out. Pictures are only ever in this page's memory. The hub stores what it cannot read, and gets a signature of your viewer key to know whose items to hand out."));
   }
 
   /** Shows what went wrong. */

@@ -92,8 +92,8 @@ const REPORTED = {
   failed: "Not reported: the hub did not take the report.",
 };
 
-export function reportedText({ reported }) {
-  return REPORTED[reported];
+export function reportedText({ reported, first }) {
+  return REPORTED[first?.reported ?? reported];
 }
 
 /** How a camera is called. */

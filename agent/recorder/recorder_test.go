@@ -1,0 +1,176 @@
+package recorder_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image/jpeg"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/lensward/lensward/agent/event"
+	"github.com/lensward/lensward/agent/recorder"
+	"github.com/lensward/lensward/agent/watch"
+	"github.com/lensward/lensward/capture"
+	"github.com/lensward/lensward/capture/clip"
+	"github.com/lensward/lensward/capture/motion"
+	"github.com/lensward/lensward/capture/scene"
+	"github.com/lensward/lensward/transport/seal"
+)
+
+// film records the scene for a time and returns what was made of it.
+func film(t *testing.T, long time.Duration, longest time.Duration, sink recorder.Sink) (*recorder.Recorder, error) {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	events := event.DefaultSettings()
+	events.Longest = longest
+	r := recorder.New(recorder.Settings{
+		Watch: watch.Settings{Motion: motion.DefaultSettings(), Event: events, Wait: true, Log: log},
+		Clip:  clip.Settings{PartDuration: 2 * time.Second},
+		Ring:  clip.RingSettings{Duration: 6 * time.Second, Bytes: 16 << 20},
+		Clock: func() seal.ClockTrust { return seal.ClockFloor },
+		Log:   log,
+	}, sink)
+	s := scene.New(scene.Settings{Width: 192, Height: 112, FPS: 5, Seed: 3, Duration: long, Fast: true, Start: time.UnixMilli(1_771_000_000_000)})
+	frames := make(chan capture.Frame, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		defer close(frames)
+		_ = s.Run(ctx, func(f capture.Frame) { // it only ends early when the test does
+			select {
+			case frames <- f:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	return r, r.Run(ctx, frames)
+}
+
+// footage is what was made of one event.
+type footage struct {
+	kinds   []seal.Kind
+	clip    bytes.Buffer
+	lasts   int
+	record  seal.Event
+	records int
+}
+
+func collect(t *testing.T, into map[seal.EventID]*footage, order *[]seal.EventID) recorder.Sink {
+	return func(_ context.Context, d seal.Draft) (bool, error) {
+		f := into[d.Event]
+		if f == nil {
+			f = &footage{}
+			into[d.Event] = f
+			*order = append(*order, d.Event)
+		}
+		f.kinds = append(f.kinds, d.Kind)
+		switch d.Kind {
+		case seal.KindThumbnail:
+			if len(d.Body) > seal.MaxThumbnail {
+				t.Errorf("a thumbnail of %d bytes", len(d.Body))
+			}
+			if _, err := jpeg.Decode(bytes.NewReader(d.Body)); err != nil {
+				t.Errorf("a thumbnail that is no JPEG: %v", err)
+			}
+		case seal.KindClip:
+			if int(d.Part) != countKind(f.kinds, seal.KindClip)-1 {
+				t.Errorf("part %d comes as number %d", d.Part, countKind(f.kinds, seal.KindClip)-1)
+			}
+			f.clip.Write(d.Body)
+			if d.Last {
+				f.lasts++
+			}
+		case seal.KindEvent:
+			var err error
+			if f.record, err = seal.ParseEvent(d.Body); err != nil {
+				t.Error(err)
+			}
+			f.records++
+		}
+		return true, nil
+	}
+}
+
+func countKind(kinds []seal.Kind, k seal.Kind) int {
+	n := 0
+	for _, x := range kinds {
+		if x == k {
+			n++
+		}
+	}
+	return n
+}
+
+func TestEventIsThumbnailClipAndRecord(t *testing.T) {
+	all, order := make(map[seal.EventID]*footage), []seal.EventID(nil)
+	r, err := film(t, 50*time.Second, 2*time.Minute, collect(t, all, &order))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := r.Counts(); c.Events != uint64(len(order)) || c.Events < 2 || c.Frames != 250 || c.Broken != 0 {
+		t.Errorf("counted %+v for %d events", c, len(order))
+	}
+	for _, id := range order {
+		f := all[id]
+		if f.kinds[0] != seal.KindThumbnail || f.kinds[len(f.kinds)-1] != seal.KindEvent || f.records != 1 || f.lasts != 1 {
+			t.Errorf("event %s came as %v", id, f.kinds)
+		}
+		frames := 0
+		for fr, err := range clip.Frames(f.clip.Bytes()) {
+			if err != nil {
+				t.Fatalf("event %s: %v", id, err)
+			}
+			if frames++; frames == 1 && fr.Time.UnixMilli() >= f.record.Start && id != order[0] {
+				t.Errorf("event %s has no pre-roll", id)
+			}
+		}
+		if frames < 30 || int(f.record.Parts) != countKind(f.kinds, seal.KindClip) || f.record.Score <= 0 || f.record.Box[2] <= 0 {
+			t.Errorf("event %s: %d frames, record %+v", id, frames, f.record)
+		}
+	}
+}
+
+func TestLongEventGoesOnAsAnother(t *testing.T) {
+	all, order := make(map[seal.EventID]*footage), []seal.EventID(nil)
+	if _, err := film(t, 40*time.Second, 10*time.Second, collect(t, all, &order)); err != nil {
+		t.Fatal(err)
+	}
+	linked := 0
+	for i, id := range order {
+		if c := all[id].record.Continues; !c.IsZero() {
+			linked++
+			if i == 0 || c != order[i-1] {
+				t.Errorf("event %s carries on %s, not the one before", id, c)
+			}
+		}
+	}
+	if linked == 0 {
+		t.Errorf("none of %d events carries on another", len(order))
+	}
+}
+
+func TestPartsWithoutRoomAreCounted(t *testing.T) {
+	var record seal.Event
+	_, err := film(t, 20*time.Second, 2*time.Minute, func(_ context.Context, d seal.Draft) (bool, error) {
+		if d.Kind == seal.KindEvent {
+			var err error
+			if record, err = seal.ParseEvent(d.Body); err != nil {
+				t.Error(err)
+			}
+		}
+		return d.Kind != seal.KindClip || d.Part%2 == 0, nil
+	})
+	if err != nil || record.LostParts == 0 || record.LostParts != record.Parts/2 {
+		t.Errorf("record %+v, %v", record, err)
+	}
+}
+
+func TestSinkEndsRecording(t *testing.T) {
+	broken := errors.New("broken")
+	_, err := film(t, 20*time.Second, 2*time.Minute, func(context.Context, seal.Draft) (bool, error) { return false, broken })
+	if !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+}
