@@ -102,19 +102,33 @@ func printHeader(w io.Writer, it *seal.Item, verified error, asJSON bool) error 
 
 // readItem reads and parses a file; "-" is standard input.
 func readItem(name string) (*seal.Item, error) {
+	b, err := readAll(name, seal.MaxItem)
+	if err != nil {
+		return nil, err
+	}
+	it, err := seal.Parse(b)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return it, nil
+}
+
+// readAll reads a file, "-" being standard input, and at most one byte more than
+// the limit: what is too long is for the caller to refuse.
+func readAll(name string, limit int64) ([]byte, error) {
 	f := os.Stdin
 	if name != "-" {
 		var err error
 		if f, err = os.Open(name); err != nil {
-			return nil, fmt.Errorf("open item: %w", err)
+			return nil, fmt.Errorf("open file: %w", err)
 		}
 		defer f.Close() // read-only: nothing to lose
 	}
-	b, err := io.ReadAll(io.LimitReader(f, seal.MaxItem+1))
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, fmt.Errorf("read item %s: %w", name, err)
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	return seal.Parse(b)
+	return b, nil
 }
 
 // refusal gives a verifier's error its exit code.

@@ -21,7 +21,7 @@ func ownerCommand() *cobra.Command {
 		Args:  cli.Args(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(ownerNewCommand(), ownerShowCommand(), ownerExportCommand())
+	cmd.AddCommand(ownerNewCommand(), ownerShowCommand(), ownerExportCommand(), ownerImportCommand())
 	return cmd
 }
 
@@ -119,6 +119,28 @@ It opens every picture and is a secret; it cannot change who owns a camera.`,
 				return cli.Hint(errors.New("the keys are secret and would be shown on the screen"), "lensctl owner export %s > keys.json", args[0])
 			}
 			return json.NewEncoder(cmd.OutOrStdout()).Encode(e)
+		},
+	}
+}
+
+func ownerImportCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "import FILE DIR",
+		Short: "Make an owner's directory from keys that were made in the viewer page",
+		Long: `Make an owner's directory in DIR from FILE, the copy that the viewer page saves of
+keys that were made in it. "-" reads standard input.`,
+		Args: cli.Args(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, err := readAll(args[0], 1<<20)
+			if err != nil {
+				return err
+			}
+			k, err := keyring.Import(args[1], b)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), k.Owner())
+			return nil
 		},
 	}
 }

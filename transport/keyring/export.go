@@ -1,11 +1,16 @@
 package keyring
 
 import (
+	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
+
+	"github.com/lensward/lensward/transport/seal"
 )
 
 // exportFormat is the export's name and version.
@@ -22,6 +27,9 @@ type Export struct {
 	ViewerKey string `json:"viewer_key"`
 	// Household are age identities.
 	Household []string `json:"household_identities"`
+	// OwnerPrivateKey is the root key (PKCS #8, base64url). Only a copy of keys that
+	// were made in a browser has it; Export leaves it out.
+	OwnerPrivateKey string `json:"owner_private_key,omitempty"`
 }
 
 // String does not print the secrets.
@@ -54,4 +62,79 @@ func (e Export) Fragment() (string, error) {
 		return "", fmt.Errorf("encode viewer keys: %w", err)
 	}
 	return "#keys=" + base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// maxImport bounds a copy of keys, in bytes.
+const maxImport = 64 << 10
+
+// Import makes the directory of an owner whose keys were made in a browser, from
+// the copy that the page saves. The directory must not hold an owner's keys yet.
+func Import(path string, saved []byte) (*Keyring, error) {
+	e, err := parseImport(saved)
+	if err != nil {
+		return nil, fmt.Errorf("import owner's keys: %w", err)
+	}
+	dir, err := openNew(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := dir.Create(householdFile, []byte(strings.Join(e.household, "\n")+"\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("write household identity: %w", err)
+	}
+	for _, k := range []struct {
+		name string
+		key  *ecdsa.PrivateKey
+	}{{viewerFile, e.viewer}, {rootFile, e.root}} { // the root key last, as in New
+		if err := writeKey(dir, k.name, k.key); err != nil {
+			return nil, err
+		}
+	}
+	return Open(path)
+}
+
+// imported is a copy of keys that fits together.
+type imported struct {
+	root, viewer *ecdsa.PrivateKey
+	household    []string
+}
+
+func parseImport(b []byte) (imported, error) {
+	var out imported
+	if len(b) > maxImport {
+		return out, fmt.Errorf("%d bytes, at most %d", len(b), maxImport)
+	}
+	var e Export
+	// The library's errors may quote what they stumble over, and it may be a key.
+	if json.Unmarshal(b, &e) != nil || e.Format != exportFormat {
+		return out, fmt.Errorf("not a copy of keys (%s)", exportFormat)
+	}
+	if e.OwnerPrivateKey == "" {
+		return out, errors.New("the copy is a viewer's, without the owner's root key")
+	}
+	var err error
+	if out.root, err = decodeKey(e.OwnerPrivateKey); err != nil {
+		return out, fmt.Errorf("root key: %w", err)
+	}
+	if out.viewer, err = decodeKey(e.ViewerKey); err != nil {
+		return out, fmt.Errorf("viewer key: %w", err)
+	}
+	if id, err := seal.IDOf(out.root.Public()); err != nil || id.String() != e.Owner {
+		return out, errors.New("the root key is not the owner's that the copy names")
+	}
+	if n := len(e.Household); n < 1 || n > maxIdentities {
+		return out, fmt.Errorf("%d household identities, 1 to %d", n, maxIdentities)
+	}
+	if err := (&Keyring{}).readHousehold(strings.Join(e.Household, "\n")); err != nil {
+		return out, err
+	}
+	out.household = e.Household
+	return out, nil
+}
+
+func decodeKey(s string) (*ecdsa.PrivateKey, error) {
+	der, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		return nil, errors.New("not base64url")
+	}
+	return parseKey(der)
 }

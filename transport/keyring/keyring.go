@@ -57,12 +57,9 @@ type Keyring struct {
 // New makes an owner's keys in a directory that has none. The household identity
 // is post-quantum (ML-KEM-768 with X25519).
 func New(path string) (*Keyring, error) {
-	dir, err := durable.Open(path)
+	dir, err := openNew(path)
 	if err != nil {
-		return nil, fmt.Errorf("make owner's keys: %w", err)
-	}
-	if _, err := dir.ReadFile(rootFile, maxKeyFile); !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("make owner's keys in %s: %w", path, ErrExists)
+		return nil, err
 	}
 	id, err := age.GenerateHybridIdentity()
 	if err != nil {
@@ -75,18 +72,30 @@ func New(path string) (*Keyring, error) {
 	}
 	// The root key comes last: its file is what says that the directory is complete.
 	for _, name := range []string{viewerFile, rootFile} {
-		if err := createKey(dir, name); err != nil {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return nil, fmt.Errorf("make %s: %w", name, err)
+		}
+		if err := writeKey(dir, name, key); err != nil {
 			return nil, err
 		}
 	}
 	return Open(path)
 }
 
-func createKey(dir *durable.Dir, name string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// openNew opens a directory that holds no owner's keys yet.
+func openNew(path string) (*durable.Dir, error) {
+	dir, err := durable.Open(path)
 	if err != nil {
-		return fmt.Errorf("make %s: %w", name, err)
+		return nil, fmt.Errorf("make owner's keys: %w", err)
 	}
+	if _, err := dir.ReadFile(rootFile, maxKeyFile); !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("make owner's keys in %s: %w", path, ErrExists)
+	}
+	return dir, nil
+}
+
+func writeKey(dir *durable.Dir, name string, key *ecdsa.PrivateKey) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
@@ -133,14 +142,22 @@ func readKey(dir *durable.Dir, name string) (*ecdsa.PrivateKey, error) {
 	if block == nil || block.Type != "PRIVATE KEY" || len(strings.TrimSpace(string(rest))) != 0 {
 		return nil, fmt.Errorf("read %s: not one PEM private key", name)
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, err := parseKey(block.Bytes)
 	if err != nil {
-		// The library's error may quote nothing secret, but the file is one.
-		return nil, fmt.Errorf("read %s: not a PKCS #8 private key", name)
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return key, nil
+}
+
+// parseKey reads PKCS #8 in DER. Its errors quote nothing of it.
+func parseKey(der []byte) (*ecdsa.PrivateKey, error) {
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, errors.New("not a PKCS #8 private key")
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok || key.Curve != elliptic.P256() {
-		return nil, fmt.Errorf("read %s: not an ECDSA P-256 key", name)
+		return nil, errors.New("not an ECDSA P-256 key")
 	}
 	return key, nil
 }

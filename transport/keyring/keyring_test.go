@@ -1,6 +1,9 @@
 package keyring_test
 
 import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -102,4 +105,82 @@ func TestDamagedKeysAreRefused(t *testing.T) {
 			t.Errorf("%s damaged: %v", name, err)
 		}
 	}
+}
+
+// saved is the copy that a page saves of the keys in a directory.
+func saved(t *testing.T, dir string, change func(m map[string]any)) []byte {
+	t.Helper()
+	k, err := keyring.Open(dir)
+	must(t, err)
+	e, err := k.Export()
+	must(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(k.Root())
+	must(t, err)
+	e.OwnerPrivateKey = base64.RawURLEncoding.EncodeToString(der)
+	b, err := json.Marshal(e)
+	must(t, err)
+	var m map[string]any
+	must(t, json.Unmarshal(b, &m))
+	if change != nil {
+		change(m)
+	}
+	b, err = json.Marshal(m)
+	must(t, err)
+	return b
+}
+
+func TestImportIsTheSameOwner(t *testing.T) {
+	dir, to := t.TempDir(), t.TempDir()
+	k, err := keyring.New(dir)
+	must(t, err)
+	got, err := keyring.Import(to, saved(t, dir, nil))
+	must(t, err)
+	if got.Owner() != k.Owner() || got.Recipient() != k.Recipient() || !got.Viewer().Equal(k.Viewer()) {
+		t.Error("imported as another owner")
+	}
+	if _, err := keyring.Import(to, saved(t, dir, nil)); !errors.Is(err, keyring.ErrExists) {
+		t.Errorf("imported over keys: %v", err)
+	}
+}
+
+func TestImportRefusesWhatDoesNotFit(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	_, err := keyring.New(dir)
+	must(t, err)
+	_, err = keyring.New(other)
+	must(t, err)
+	for name, change := range map[string]func(m map[string]any){
+		"viewer's copy": func(m map[string]any) { delete(m, "owner_private_key") },
+		"other format":  func(m map[string]any) { m["format"] = "lensward/owner-keys/2" },
+		"other owner":   func(m map[string]any) { m["owner"] = strings.Repeat("a", 52) },
+		"no identity":   func(m map[string]any) { m["household_identities"] = []string{} },
+		"no key":        func(m map[string]any) { m["viewer_key"] = "AAAA" },
+		"other root": func(m map[string]any) {
+			var o map[string]any
+			must(t, json.Unmarshal(saved(t, other, nil), &o))
+			m["owner_private_key"] = o["owner_private_key"]
+		},
+	} {
+		to := t.TempDir()
+		if _, err := keyring.Import(to, saved(t, dir, change)); err == nil {
+			t.Errorf("%s: imported", name)
+		}
+		if left, _ := os.ReadDir(to); len(left) != 0 {
+			t.Errorf("%s: left %v behind", name, left)
+		}
+	}
+}
+
+func FuzzImport(f *testing.F) {
+	f.Add([]byte(`{"format":"lensward/owner-keys/1","owner_private_key":"AAAA"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		k, err := keyring.Import(dir, b)
+		if left, _ := os.ReadDir(dir); err != nil && len(left) != 0 {
+			t.Fatalf("refused, and left %v behind", left)
+		}
+		if err == nil && k.Owner().IsZero() {
+			t.Fatal("imported nobody")
+		}
+	})
 }
