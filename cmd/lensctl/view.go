@@ -39,8 +39,8 @@ func viewCommand() *cobra.Command {
 hub serves the same page, but could serve another one that looks the same and sends
 your keys away; this one cannot be changed by it.
 
-With --owner the address that is printed carries the viewer's half of that owner's
-keys behind the "#", which browsers do not send to any server.`,
+With --owner the address that is printed brings the viewer's half of that owner's
+keys to the first page that opens it, and to no other: it can be used once.`,
 		Args: cli.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.hub == "" {
@@ -53,7 +53,7 @@ keys behind the "#", which browsers do not send to any server.`,
 	fl.StringVar(&f.hub, "hub", "", "the hub's viewer address, https://HOST:PORT or http://127.0.0.1:PORT")
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:0", "loopback address of the page")
 	fl.StringVar(&f.ca, "ca", "", "certificates (PEM) that the hub's must lead to; else the system's")
-	fl.StringVar(&f.owner, "owner", "", "an owner's directory: put its viewer keys into the address")
+	fl.StringVar(&f.owner, "owner", "", "an owner's directory: give its viewer keys to the page")
 	return cmd
 }
 
@@ -66,9 +66,17 @@ func runView(ctx context.Context, f viewFlags, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fragment, err := ownerFragment(f.owner)
-	if err != nil {
-		return err
+	mux := http.NewServeMux()
+	mux.Handle("/api/v1/", proxy)
+	mux.Handle("GET /", http.FileServerFS(page.FS()))
+	fragment := ""
+	if f.owner != "" {
+		once, err := newHandover(f.owner)
+		if err != nil {
+			return err
+		}
+		mux.Handle("POST /local/keys", once)
+		fragment = "#once=" + once.token
 	}
 	if !front.IsLoopback(f.listen) {
 		return cli.Hint(cli.Usage(fmt.Errorf("%s is not a loopback address", f.listen)), "the page is for this machine; use 127.0.0.1:PORT")
@@ -77,27 +85,8 @@ func runView(ctx context.Context, f viewFlags, out, errOut io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("listen for the page: %w", err)
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/api/v1/", proxy)
-	mux.Handle("GET /", http.FileServerFS(page.FS()))
 	fmt.Fprintf(out, "http://%s/%s\n", l.Addr(), fragment)
 	return front.Serve(ctx, front.NewServer(ctx, front.Secured(true, mux), nil, log), l)
-}
-
-// ownerFragment is what to put behind the page's address, "" without an owner.
-func ownerFragment(dir string) (string, error) {
-	if dir == "" {
-		return "", nil
-	}
-	k, err := openKeyring(dir)
-	if err != nil {
-		return "", err
-	}
-	e, err := k.Export()
-	if err != nil {
-		return "", err
-	}
-	return e.Fragment()
 }
 
 // newProxy passes API requests on to a hub and tells the page who serves it.

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/lensward/lensward/transport/keyring"
 )
 
 // TestProxyLetsNothingThroughThatRuns has a hub that answers with a page, a
@@ -61,5 +63,36 @@ func TestViewTakesOnlySafeAddresses(t *testing.T) {
 		if _, err := newProxy(bad, "", slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%q was taken as a hub's address", bad)
 		}
+	}
+}
+
+func TestKeysAreHandedOverOnce(t *testing.T) {
+	dir := t.TempDir()
+	k, err := keyring.New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := newHandover(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(token string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodPost, "/local/keys", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	for _, wrong := range []string{"", "x", h.token + "x"} {
+		if w := ask(wrong); w.Code != http.StatusForbidden {
+			t.Errorf("token %q is answered with %d", wrong, w.Code)
+		}
+	}
+	var e keyring.Export
+	if err := json.Unmarshal(ask(h.token).Body.Bytes(), &e); err != nil || e.Owner != k.Owner().String() || e.OwnerPrivateKey != "" {
+		t.Errorf("handed over %v, %v", e, err)
+	}
+	if w := ask(h.token); w.Code != http.StatusForbidden {
+		t.Errorf("handed over twice: %d", w.Code)
 	}
 }

@@ -127,6 +127,14 @@ function takeKeysFromAddress(location2, history2) {
     throw new KeysError("The link's keys are broken: it may have been cut off when it was copied.");
   }
 }
+async function takeKeysByToken(location2, history2, fetch2) {
+  const match = /^#once=([A-Za-z0-9_-]+)$/.exec(location2.hash);
+  if (!match) return null;
+  history2.replaceState(null, "", location2.pathname + location2.search);
+  const answer = await fetch2("/local/keys", { method: "POST", headers: { Authorization: `Bearer ${match[1]}` } });
+  if (!answer.ok) throw new KeysError("This link was used before, or is not from here. Start `lensctl view` again for a new one.");
+  return answer.text();
+}
 
 // transport/hub/page/src/keystore.js
 var DATABASE = "lensward";
@@ -210,10 +218,10 @@ var Client = class {
    * @param {import("./keys.js").Keys} keys
    * @param {{base?: string, fetch?: typeof fetch}} [options]
    */
-  constructor(keys, { base = "", fetch = globalThis.fetch.bind(globalThis) } = {}) {
+  constructor(keys, { base = "", fetch: fetch2 = globalThis.fetch.bind(globalThis) } = {}) {
     this.#keys = keys;
     this.#base = base;
-    this.#fetch = fetch;
+    this.#fetch = fetch2;
   }
   /**
    * Who the hub says it is. Needs no session.
@@ -2647,7 +2655,7 @@ async function findKeys() {
     return { trouble: "This browser does no cryptography here: it needs HTTPS, or an address on this machine such as http://127.0.0.1." };
   }
   try {
-    const text = takeKeysFromAddress(location, history);
+    const text = takeKeysFromAddress(location, history) ?? await takeKeysByToken(location, history, fetch.bind(globalThis));
     if (text !== null) {
       const keys = await parseKeys(text);
       return { keys, kept: keepInTab(text) ? "tab" : "memory" };

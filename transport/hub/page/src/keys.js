@@ -122,3 +122,17 @@ export function takeKeysFromAddress(location, history) {
     throw new KeysError("The link's keys are broken: it may have been cut off when it was copied.");
   }
 }
+
+/**
+ * Takes #once=TOKEN out of the address bar and returns the keys' JSON text, which
+ * the server on this machine (`lensctl view --owner`) gives for the token a single
+ * time, or null. So the keys are in no address, history or terminal.
+ */
+export async function takeKeysByToken(location, history, fetch) {
+  const match = /^#once=([A-Za-z0-9_-]+)$/.exec(location.hash);
+  if (!match) return null;
+  history.replaceState(null, "", location.pathname + location.search);
+  const answer = await fetch("/local/keys", { method: "POST", headers: { Authorization: `Bearer ${match[1]}` } });
+  if (!answer.ok) throw new KeysError("This link was used before, or is not from here. Start `lensctl view` again for a new one.");
+  return answer.text();
+}

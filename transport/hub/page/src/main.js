@@ -1,6 +1,6 @@
 // The page's start: keys from the link, from this tab or from this browser.
 
-import { KeysError, parseKeys, takeKeysFromAddress } from "./keys.js";
+import { KeysError, parseKeys, takeKeysByToken, takeKeysFromAddress } from "./keys.js";
 import { keepInTab, loadKeys } from "./keystore.js";
 import { startApp } from "./ui/app.js";
 
@@ -9,7 +9,7 @@ async function findKeys() {
     return { trouble: "This browser does no cryptography here: it needs HTTPS, or an address on this machine such as http://127.0.0.1." };
   }
   try {
-    const text = takeKeysFromAddress(location, history);
+    const text = takeKeysFromAddress(location, history) ?? await takeKeysByToken(location, history, fetch.bind(globalThis));
     if (text !== null) {
       const keys = await parseKeys(text);
       return { keys, kept: keepInTab(text) ? "tab" : "memory" };

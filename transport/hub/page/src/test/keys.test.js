@@ -3,7 +3,7 @@ import test from "node:test";
 import { base32, base64url, hex, unbase32, unbase64url, unhex, utf8 } from "../bytes.js";
 import { sign1, importPublicKey, parseEnvelope, verifySignature } from "../cose.js";
 import { parseJSON } from "../json.js";
-import { makeKeys, parseKeys, takeKeysFromAddress } from "../keys.js";
+import { KeysError, makeKeys, parseKeys, takeKeysByToken, takeKeysFromAddress } from "../keys.js";
 import { makeOwner } from "./maker.js";
 
 test("bytes as text, and back in one spelling only", () => {
@@ -68,4 +68,19 @@ test("keys in the address go out of it at once", () => {
   assert.equal(visited.length, 2);
   assert.equal(takeKeysFromAddress(at("#/events"), history), null);
   assert.equal(visited.length, 2);
+});
+
+test("keys come once for a token, which leaves the address at once", async () => {
+  const asked = [];
+  const history = { replaceState: (...args) => asked.push(args[2]) };
+  const at = (hash) => ({ hash, pathname: "/", search: "" });
+  const answer = (ok) => async (path, init) => {
+    asked.push(path, init.method, init.headers.Authorization);
+    return { ok, text: async () => "keys" };
+  };
+  assert.equal(await takeKeysByToken(at("#once=AB12"), history, answer(true)), "keys");
+  assert.deepEqual(asked, ["/", "/local/keys", "POST", "Bearer AB12"]);
+  await assert.rejects(takeKeysByToken(at("#once=AB12"), history, answer(false)), KeysError);
+  assert.equal(await takeKeysByToken(at("#keys=AB"), history, answer(true)), null);
+  assert.equal(await takeKeysByToken(at(""), history, answer(true)), null);
 });
