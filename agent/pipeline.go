@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,6 +17,7 @@ import (
 	"github.com/lensward/lensward/capture"
 	"github.com/lensward/lensward/capture/clip"
 	"github.com/lensward/lensward/capture/motion"
+	"github.com/lensward/lensward/capture/source"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/spool"
 )
@@ -43,7 +45,7 @@ func (a *Agent) pipeline(ctx context.Context) error {
 }
 
 func (a *Agent) carry(ctx context.Context, store *spool.Spool) error {
-	src, info, err := a.opts.OpenSource()
+	src, info, err := a.openCamera()
 	if err != nil {
 		return err
 	}
@@ -103,39 +105,66 @@ func (a *Agent) openSpool(ctx context.Context) (*spool.Spool, error) {
 	return store, nil
 }
 
-// film runs the source, and opens it again when it fails.
+// openCamera opens the source. A camera that is not there yet is no reason not to
+// start: film opens it when it comes.
+func (a *Agent) openCamera() (capture.Source, source.Info, error) {
+	src, info, err := a.opts.OpenSource()
+	if err != nil && strings.HasPrefix(a.config.Camera.Source, "v4l2:") {
+		a.cameraFailed(err)
+		return nil, source.Info{Live: true}, nil
+	}
+	return src, info, err
+}
+
+func (a *Agent) cameraFailed(err error) {
+	if a.health.Set("camera-failed", health.Failure, err.Error()) {
+		a.log.Error("camera failed", "error", err)
+	}
+}
+
+// film runs the source, and opens it again when it fails; src is nil if it could
+// not be opened. A source that ends by itself is not begun again.
 func (a *Agent) film(ctx context.Context, src capture.Source, finite bool, emit func(capture.Frame)) error {
 	const longestPause = 30 * time.Second
 	pause := time.Second
 	for {
 		started := time.Now()
-		err := errors.New("the camera stopped by itself")
 		if src != nil {
-			if runErr := src.Run(ctx, emit); runErr != nil {
-				err = runErr
-			} else if finite {
-				return nil
+			err := src.Run(ctx, a.seen(emit))
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case finite:
+				return err
+			case err == nil:
+				err = errors.New("the camera stopped by itself")
 			}
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
+			a.cameraFailed(err)
 		}
 		if time.Since(started) > longestPause {
 			pause = time.Second
 		}
-		a.health.Set("camera-failed", health.Failure, err.Error())
-		a.log.Error("camera failed", "error", err, "again_in", pause)
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
 		pause = min(2*pause, longestPause)
-		var openErr error
-		if src, _, openErr = a.opts.OpenSource(); openErr != nil {
-			a.log.Error("camera cannot be opened", "error", openErr)
+		var err error
+		if src, _, err = a.opts.OpenSource(); err != nil {
 			src = nil
-			continue
+			a.cameraFailed(err)
 		}
-		a.health.Clear("camera-failed")
+	}
+}
+
+// seen clears the camera's condition with its first frame.
+func (a *Agent) seen(emit func(capture.Frame)) func(capture.Frame) {
+	first := true
+	return func(f capture.Frame) {
+		if first {
+			first = false
+			a.health.Clear("camera-failed")
+		}
+		emit(f)
 	}
 }
 
@@ -162,7 +191,8 @@ func (a *Agent) sink(drafts chan<- seal.Draft, live bool) recorder.Sink {
 	}
 }
 
-// keep seals drafts and has them on disk. A full disk costs drafts, not the camera.
+// keep seals drafts and has them on disk. A disk that is full or fails costs
+// drafts, not the camera.
 func (a *Agent) keep(ctx context.Context, store *spool.Spool, drafts <-chan seal.Draft) error {
 	for d := range drafts {
 		_, err := store.Append(ctx, d)
@@ -170,13 +200,18 @@ func (a *Agent) keep(ctx context.Context, store *spool.Spool, drafts <-chan seal
 		case err == nil:
 			a.appended.Add(1)
 			a.health.Clear("spool-full")
-		case errors.Is(err, spool.ErrFull):
-			a.refused.Add(1)
-			if a.health.Set("spool-full", health.Failure, err.Error()) {
-				a.log.Error("no room in the spool: pictures are lost until there is", "error", err)
-			}
-		default:
-			return err
+			a.health.Clear("spool-failing")
+			continue
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		a.refused.Add(1)
+		name, what := "spool-failing", "the spool cannot be written: pictures are lost"
+		if errors.Is(err, spool.ErrFull) {
+			name, what = "spool-full", "no room in the spool: pictures are lost until there is"
+		}
+		if a.health.Set(name, health.Failure, err.Error()) {
+			a.log.Error(what, "error", err)
 		}
 	}
 	return ctx.Err()
