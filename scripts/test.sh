@@ -41,6 +41,10 @@ step() {
 }
 
 scripts/setup.sh
+case $(node --version) in v18.*) # Debian 12's: what browsers have is there, behind flags
+  export NODE_OPTIONS="--experimental-global-webcrypto --experimental-global-customevent"
+  ;;
+esac
 step scripts/lint.sh
 step scripts/build-page.sh --test --check
 step scripts/size.sh

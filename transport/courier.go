@@ -127,10 +127,14 @@ func (c *courier) lastWords() {
 	}
 }
 
-// fill sends what the windows, the pace and the pauses allow.
+// fill sends what the windows, the pace and the pauses allow. The newest thumbnail may go
+// out beyond a full window, so that items without an answer do not keep it waiting.
 func (c *courier) fill(ctx context.Context) error {
-	for c.inFlight(false) < c.set.Window {
-		e, ok := c.nextMessage()
+	for n := c.inFlight(false); n <= c.set.Window; n = c.inFlight(false) {
+		e, ok := c.newThumbnail()
+		if !ok && n < c.set.Window {
+			e, ok = c.next(false)
+		}
 		if !ok {
 			break
 		}
@@ -150,13 +154,11 @@ func (c *courier) fill(ctx context.Context) error {
 	return nil
 }
 
-// nextMessage picks what goes out as a message: a thumbnail that is newer than any that
-// was sent in this session, whatever else waits; else the queue's next.
-func (c *courier) nextMessage() (spool.Entry, bool) {
-	if e, ok := c.queue.NewestThumbnail(); ok && later(e.Ref, c.newest) && !c.busy(e.Ref) {
-		return e, true
-	}
-	return c.next(false)
+// newThumbnail is the newest thumbnail, if it is newer than any that was sent in this
+// session. It goes first, whatever else waits.
+func (c *courier) newThumbnail() (spool.Entry, bool) {
+	e, ok := c.queue.NewestThumbnail()
+	return e, ok && later(e.Ref, c.newest) && !c.busy(e.Ref)
 }
 
 // next is the queue's next item that may go now.

@@ -111,6 +111,11 @@ func (c *courier) land(ref seal.Ref) {
 		f.cancel()
 		return
 	}
+	c.clear(ref)
+}
+
+// clear frees a flight's place.
+func (c *courier) clear(ref seal.Ref) {
 	c.flights = slices.DeleteFunc(c.flights, func(f *flight) bool { return f.entry.Ref == ref })
 }
 

@@ -167,6 +167,65 @@ func TestReceiptDuringUpload(t *testing.T) {
 	})
 }
 
+// However many items a hub leaves without an answer, the list of those is bounded; new
+// thumbnails still go out.
+func TestUnansweredItemsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(o *transport.Options) { o.Settings.Window = 32 })
+		r.h.onItem = func(s *session, e spool.Entry) {
+			if e.Ref.Seq > 1000 {
+				s.receipt(e)
+			}
+		}
+		for range 1000 {
+			r.q.add(seal.KindEvent)
+		}
+		r.run()
+		defer r.stop()
+		var thumbnails []spool.Entry
+		for range 20 {
+			pass(25 * time.Second)
+			thumbnails = append(thumbnails, r.q.add(seal.KindThumbnail))
+		}
+		pass(time.Second)
+		events := 0
+		for seq := range 1000 {
+			if len(r.h.times(fmt.Sprint("item ", seq+1))) > 0 {
+				events++
+			}
+		}
+		if events < 64 || events > 64+32 {
+			t.Errorf("%d events were sent to no answer, want no more than rest and are in flight", events)
+		}
+		for _, e := range thumbnails {
+			if r.h.stored(e) == 0 {
+				t.Errorf("thumbnail %d does not get through", e.Ref.Seq)
+			}
+		}
+	})
+}
+
+// A part that was receipted while it was uploaded and cannot be forgotten rests like any
+// other item, also when its upload has ended.
+func TestForgettingFailsDuringUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.h.onPut = func(ctx context.Context, _ seal.Hash) error { <-ctx.Done(); return ctx.Err() }
+		r.h.onWant = func(s *session, w transport.Want) {
+			s.say(transport.Message{Type: transport.Grant, Ref: w.Ref, Hash: w.Hash, URL: "https://hub/put"})
+			s.say(transport.Message{Type: transport.Receipt, Ref: w.Ref, Hash: w.Hash})
+		}
+		r.q.forgetBefore = func(seal.Ref) error { return errors.New("input/output error") }
+		r.q.add(seal.KindClip)
+		r.run()
+		defer r.stop()
+		pass(25 * time.Minute)
+		if n := len(r.h.times("want 1")); n != 3 {
+			t.Errorf("asked %d times in 25 minutes, want at once and after each rest of 10", n)
+		}
+	})
+}
+
 // A store that fails is tried ever more rarely, whatever the number of parts, while
 // messages go on; when it works again, everything arrives in the same session.
 func TestFailingUploads(t *testing.T) {

@@ -9,7 +9,8 @@ import (
 // Settings are the delivery loop's limits. Take DefaultSettings and change what must
 // differ.
 type Settings struct {
-	// Window is how many messages may be without a receipt at once, 1 to 64.
+	// Window is how many messages may be without a receipt at once, 1 to 32: all their
+	// answers fit into what a session holds ready.
 	Window int
 	// Uploads is how many clip parts may be on their way at once, 1 to 8. Each is held
 	// in memory, up to 4 MiB.
@@ -46,8 +47,8 @@ func DefaultSettings() Settings {
 // Validate says which setting is out of its range.
 func (s Settings) Validate() error {
 	switch {
-	case s.Window < 1 || s.Window > 64:
-		return fmt.Errorf("delivery settings: window %d is not from 1 to 64", s.Window)
+	case s.Window < 1 || s.Window > 32:
+		return fmt.Errorf("delivery settings: window %d is not from 1 to 32", s.Window)
 	case s.Uploads < 1 || s.Uploads > 8:
 		return fmt.Errorf("delivery settings: %d uploads at once are not from 1 to 8", s.Uploads)
 	case s.Sends < 1:

@@ -23,7 +23,7 @@ type Dialer interface {
 }
 
 // Session is one connection to a hub. A publish that returned nil left this machine, and
-// no more is known of it.
+// no more is known of it; one that cannot leave ends by itself, and the session with it.
 type Session interface {
 	PublishRecord(ctx context.Context, record []byte) error
 	PublishItem(ctx context.Context, item []byte) error

@@ -69,8 +69,7 @@ func (c *courier) granted(ctx context.Context, m Message) {
 func (c *courier) uploaded(u upload) {
 	f := c.find(u.ref)
 	if f.state == landed { // answered meanwhile
-		f.state = inFlight
-		c.land(u.ref)
+		c.clear(u.ref)
 		return
 	}
 	f.state = inFlight

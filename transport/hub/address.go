@@ -6,6 +6,8 @@ import (
 	"net"
 	"slices"
 	"time"
+
+	"github.com/lensward/lensward/transport/hub/front"
 )
 
 // viewerCertLife is how long the viewer listener's certificate is valid: no
@@ -14,14 +16,17 @@ const viewerCertLife = 397 * 24 * time.Hour
 
 // listen opens the HTTP listeners. The broker opens its own.
 func (h *Hub) listen() (device, viewer net.Listener, err error) {
-	device, err = net.Listen("tcp", h.options.DeviceListen)
-	if err != nil {
-		return nil, nil, fmt.Errorf("listen for devices: %w", err)
+	device, viewer = h.options.DeviceListener, h.options.ViewerListener
+	if device == nil {
+		if device, err = net.Listen("tcp", h.options.DeviceListen); err != nil {
+			return nil, nil, fmt.Errorf("listen for devices: %w", err)
+		}
 	}
-	viewer, err = net.Listen("tcp", h.options.ViewerListen)
-	if err != nil {
-		_ = device.Close() // nothing was accepted
-		return nil, nil, fmt.Errorf("listen for viewers: %w", err)
+	if viewer == nil {
+		if viewer, err = net.Listen("tcp", h.options.ViewerListen); err != nil {
+			_ = device.Close() // nothing was accepted
+			return nil, nil, fmt.Errorf("listen for viewers: %w", err)
+		}
 	}
 	return device, viewer, nil
 }
@@ -109,7 +114,7 @@ func (h *Hub) viewerTLS() (*tls.Config, error) {
 // isLoopbackListen says that only this machine reaches a listen address.
 func isLoopbackListen(listen string) bool {
 	host, _, err := net.SplitHostPort(listen)
-	return err == nil && host != "" && isLoopbackName(host)
+	return err == nil && host != "" && front.IsLoopback(host)
 }
 
 func isUnspecified(host string) bool {

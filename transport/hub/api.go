@@ -180,6 +180,9 @@ func (a *api) admit(ctx context.Context, b []byte) (string, *session, error) {
 
 // review ends the sessions that a new record of this owner takes the ground from.
 func (a *api) review(ctx context.Context, owner seal.ID) {
+	if !a.sessions.listed(owner) {
+		return
+	}
 	records, err := a.store.Records(ctx, owner)
 	if err != nil {
 		// Who may look is not known: nobody may, until they sign in again.
@@ -192,7 +195,7 @@ func (a *api) review(ctx context.Context, owner seal.ID) {
 }
 
 func (a *api) records(w http.ResponseWriter, r *http.Request, s *session) error {
-	records, err := a.store.Records(r.Context(), s.owner)
+	records, err := a.store.History(r.Context(), s.owner)
 	if err != nil {
 		return err
 	}

@@ -103,6 +103,20 @@ func TestListedViewerIsAdmittedUntilTakenOff(t *testing.T) {
 		t.Errorf("a viewer that was taken off: %d", status)
 	}
 	root.devices(t)
+
+	// A record of the past lists the viewer, but the camera is another's by now.
+	tell(ownership.Record{Epoch: 1, Revision: 4, Viewers: listed})
+	signIn(t, h, guest, o.id)
+	buyer := newOwner(t)
+	c.own(t, buyer, ownership.Record{Epoch: 2, Revision: 1})
+	l.publish(t, topicRecord, c.record.Bytes())
+	if d := l.next(t); d.Type != downRecordReceipt {
+		t.Fatalf("record: %+v", d)
+	}
+	if status, _ := trySignIn(t, h, guest, o.id); status != http.StatusForbidden {
+		t.Errorf("a viewer listed for a camera that was sold: %d", status)
+	}
+	root.devices(t)
 }
 
 func TestGuestsSessionEndsWithItsDate(t *testing.T) {

@@ -35,6 +35,7 @@ const (
 // brokerOptions is what the broker is started with.
 type brokerOptions struct {
 	listen   string // host:port of the MQTT listener
+	gateway  bool   // no MQTT listener: somebody else speaks with devices
 	dir      string // JetStream's directory
 	tls      *tls.Config
 	sync     time.Duration // 0: every write
@@ -45,11 +46,12 @@ type brokerOptions struct {
 
 // broker is the embedded NATS server: MQTT for devices, JetStream for the store.
 type broker struct {
-	server *server.Server
-	auth   *nats.Conn // answers who may connect
-	conn   *nats.Conn // the hub's own
-	js     jetstream.JetStream
-	addr   net.Addr
+	server  *server.Server
+	auth    *nats.Conn // answers who may connect
+	conn    *nats.Conn // the hub's own
+	gateway *nats.Conn // for who speaks MQTT in the broker's stead, else nil
+	js      jetstream.JetStream
+	addr    net.Addr
 	// open lets devices in, whose TLS handshakes wait until then.
 	open func()
 }
@@ -65,7 +67,9 @@ func startBroker(ctx context.Context, o brokerOptions) (*broker, error) {
 		return nil, fmt.Errorf("start broker: %w", err)
 	}
 	opened := make(chan struct{})
-	opts.MQTT.TLSConfig = holdUntil(opened, o.tls)
+	if !o.gateway {
+		opts.MQTT.TLSConfig = holdUntil(opened, o.tls)
+	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("start broker: %w", err)
@@ -114,6 +118,11 @@ func (b *broker) connect(ctx context.Context, keys brokerKeys, o brokerOptions) 
 	if b.conn, err = dial(keys.hub); err != nil {
 		return fmt.Errorf("connect to broker as hub: %w", err)
 	}
+	if o.gateway {
+		if b.gateway, err = dial(keys.hub); err != nil {
+			return fmt.Errorf("connect to broker as gateway: %w", err)
+		}
+	}
 	if b.js, err = jetstream.New(b.conn); err != nil {
 		return fmt.Errorf("open JetStream: %w", err)
 	}
@@ -123,7 +132,7 @@ func (b *broker) connect(ctx context.Context, keys brokerKeys, o brokerOptions) 
 // stop ends the connections and the server, and waits for it.
 func (b *broker) stop() {
 	b.open() // whoever still waits is let go
-	for _, c := range []*nats.Conn{b.conn, b.auth} {
+	for _, c := range []*nats.Conn{b.gateway, b.conn, b.auth} {
 		if c != nil {
 			c.Close()
 		}
@@ -220,6 +229,9 @@ func serverOptions(o brokerOptions, keys brokerKeys) (*server.Options, error) {
 	opts.JetStreamMaxMemory = 64 << 20
 	opts.JetStreamMaxStore = o.maxStore
 	opts.SyncAlways, opts.SyncInterval = o.sync == 0, o.sync
+	if o.gateway {
+		return opts, nil
+	}
 	opts.MQTT = server.MQTTOpts{
 		Host: host, Port: port,
 		AuthTimeout: handshakeTimeout.Seconds(), TLSTimeout: handshakeTimeout.Seconds(),

@@ -2,70 +2,18 @@ package hub
 
 import (
 	"bytes"
-	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
-	"time"
-
-	"golang.org/x/net/netutil"
 )
 
-const (
-	maxRequest     = 64 << 10 // bytes of an API request's body
-	maxHeader      = 16 << 10
-	maxConnections = 2048
-	shutdownGrace  = 10 * time.Second
-)
-
-// newServer is an HTTP server with limits. Requests' contexts end with ctx, so
-// that no long poll outlives the hub.
-func newServer(ctx context.Context, h http.Handler, c *tls.Config, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		TLSConfig:         c,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      2 * time.Minute, // above the longest poll
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    maxHeader,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-}
-
-// serve answers on l until ctx ends, then lets requests come to their end.
-func serve(ctx context.Context, s *http.Server, l net.Listener) error {
-	l = netutil.LimitListener(l, maxConnections)
-	if s.TLSConfig != nil {
-		l = tls.NewListener(l, s.TLSConfig)
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- s.Serve(l) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
-	defer cancel()
-	if err := s.Shutdown(grace); err != nil {
-		_ = s.Close() // what is left is cut off
-	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
-	}
-	return nil
-}
+// maxRequest bounds an API request's body, in bytes.
+const maxRequest = 64 << 10
 
 // apiError is an answer other than the one that was asked for.
 type apiError struct {
@@ -155,46 +103,4 @@ func (b *b64) UnmarshalText(s []byte) error {
 	}
 	*b = out
 	return nil
-}
-
-// contentPolicy lets the page load from the hub alone, and show what it has
-// decrypted itself (blob:). Nothing inline runs.
-const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; " +
-	"media-src 'self' blob:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:; manifest-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-// secured sets the headers of every answer on the viewer listener and, on
-// loopback, refuses names that are not loopback's: a page elsewhere could point
-// its own name here (DNS rebinding).
-func secured(loopback bool, h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		head := w.Header()
-		head.Set("Content-Security-Policy", contentPolicy)
-		head.Set("X-Content-Type-Options", "nosniff")
-		head.Set("X-Frame-Options", "DENY")
-		head.Set("Referrer-Policy", "no-referrer")
-		head.Set("Cross-Origin-Opener-Policy", "same-origin")
-		head.Set("Cross-Origin-Resource-Policy", "same-origin")
-		if loopback && !isLoopbackName(r.Host) {
-			writeError(w, answer(http.StatusForbidden, "use localhost or 127.0.0.1", "the hub does not answer to this host name"))
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-// isLoopbackName tells the loopback's names, with or without a port.
-func isLoopbackName(hostport string) bool {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	if host == "localhost" {
-		return true
-	}
-	if len(host) > 1 && host[0] == '[' && host[len(host)-1] == ']' {
-		host = host[1 : len(host)-1]
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
 }

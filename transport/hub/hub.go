@@ -22,11 +22,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/lensward/lensward/internal/durable"
 	"github.com/lensward/lensward/transport/hub/authority"
+	"github.com/lensward/lensward/transport/hub/front"
 	"github.com/lensward/lensward/transport/hub/store"
 	"github.com/lensward/lensward/transport/seal"
 )
@@ -89,6 +91,22 @@ type Options struct {
 
 	// Log gets what happens; nil for nothing.
 	Log *slog.Logger
+
+	// DeviceListener and ViewerListener, where set, take the place of DeviceListen and
+	// ViewerListen, and Gateway that of the broker's own MQTT listener. With them a
+	// whole hub runs without a network, as in package hubtest. The addresses still
+	// say what the hub calls itself.
+	DeviceListener, ViewerListener net.Listener
+	Gateway                        Gateway
+}
+
+// Gateway speaks MQTT with devices in the broker's stead. It must hold devices to
+// what docs/ref/hub-protocol.md says of certificates, client IDs and topics.
+type Gateway interface {
+	// Run carries messages between devices and conn until ctx ends: a topic
+	// lensward/1/D/item is the subject lensward.1.D.item. The TLS configuration asks
+	// devices for the CA's certificate.
+	Run(ctx context.Context, conn *nats.Conn, tls *tls.Config) error
 }
 
 // Hub is a hub. Its addresses are known once Ready's channel is closed.
@@ -207,7 +225,7 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 	}
 	b, err := startBroker(ctx, brokerOptions{
 		listen: h.options.MQTTListen, dir: h.dir.Path("jetstream"), tls: h.mqttTLS(cert),
-		sync: h.options.SyncInterval, maxStore: h.options.MaxStore, decide: deviceOf, log: h.log,
+		gateway: h.options.Gateway != nil, sync: h.options.SyncInterval, maxStore: h.options.MaxStore, decide: deviceOf, log: h.log,
 	})
 	if err != nil {
 		return err
@@ -218,29 +236,36 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 		return err
 	}
 	h.setAddresses(b.addr, device.Addr(), viewer.Addr())
-	return h.serve(ctx, b, st, h.deviceTLS(cert), device, viewer)
+	return h.serve(ctx, b, st, cert, device, viewer)
 }
 
 // serve runs the parts until ctx ends or one of them fails, and waits for all.
-func (h *Hub) serve(ctx context.Context, b *broker, st *store.Store, deviceTLS *tls.Config, device, viewer net.Listener) error {
+func (h *Hub) serve(ctx context.Context, b *broker, st *store.Store, cert tls.Certificate, device, viewer net.Listener) error {
 	viewerTLS, err := h.viewerTLS()
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	m, seen := newMetrics(), newPresence()
-	front := h.newAPI(st, m, seen)
+	viewers := h.newAPI(st, m, seen)
 	r := &receiver{
 		store: st, out: natsOutbox{b.conn}, grants: &granter{key: h.grantKey, base: h.deviceURL},
-		presence: seen, metrics: m, log: h.log, recordStored: front.review,
+		presence: seen, metrics: m, log: h.log, recordStored: viewers.review,
 	}
-	m.gauge("sessions", "Viewers that are signed in.", front.sessions.count)
+	m.gauge("sessions", "Viewers that are signed in.", viewers.sessions.count)
 	m.gauge("devices_online", "Devices whose session is up, by their own word.", seen.online)
 
 	receiving := make(chan struct{})
 	g.Go(func() error { return r.run(ctx, b.conn, receiving) })
-	g.Go(func() error { return serve(ctx, newServer(ctx, h.deviceHandler(r), deviceTLS, h.log), device) })
-	g.Go(func() error { return serve(ctx, newServer(ctx, h.viewerHandler(front), viewerTLS, h.log), viewer) })
+	g.Go(func() error {
+		return front.Serve(ctx, front.NewServer(ctx, h.deviceHandler(r), h.deviceTLS(cert), h.log), device)
+	})
+	g.Go(func() error {
+		return front.Serve(ctx, front.NewServer(ctx, h.viewerHandler(viewers), viewerTLS, h.log), viewer)
+	})
+	if h.options.Gateway != nil {
+		g.Go(func() error { return h.options.Gateway.Run(ctx, b.gateway, h.mqttTLS(cert)) })
+	}
 	select {
 	case <-receiving:
 		b.open()
@@ -284,5 +309,5 @@ func (h *Hub) viewerHandler(a *api) http.Handler {
 	if h.options.Page != nil {
 		mux.Handle("/", http.FileServerFS(h.options.Page))
 	}
-	return secured(loopback, mux)
+	return front.Secured(loopback, mux)
 }

@@ -29,6 +29,9 @@ import (
 // patience bounds every wait of a test for something that has to come.
 const patience = 20 * time.Second
 
+// synced asks startHub for a hub that fsyncs every write.
+const synced = time.Nanosecond
+
 // running is a hub that runs until the test ends, or stop.
 type running struct {
 	*Hub
@@ -36,13 +39,16 @@ type running struct {
 	done   chan error
 }
 
-func startHub(t *testing.T, o Options) *running {
+func startHub(t testing.TB, o Options) *running {
 	t.Helper()
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
-	if o.SyncInterval == 0 {
+	switch o.SyncInterval {
+	case 0:
 		o.SyncInterval = time.Hour // no test here cuts the power
+	case synced:
+		o.SyncInterval = 0
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -66,7 +72,7 @@ func startHub(t *testing.T, o Options) *running {
 	return r
 }
 
-func (r *running) stop(t *testing.T) {
+func (r *running) stop(t testing.TB) {
 	t.Helper()
 	r.cancel()
 	select {
@@ -80,7 +86,7 @@ func (r *running) stop(t *testing.T) {
 	}
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -89,7 +95,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return k
 }
 
-func idOf(t *testing.T, k *ecdsa.PrivateKey) seal.ID {
+func idOf(t testing.TB, k *ecdsa.PrivateKey) seal.ID {
 	t.Helper()
 	id, err := seal.IDOf(&k.PublicKey)
 	if err != nil {
@@ -98,7 +104,7 @@ func idOf(t *testing.T, k *ecdsa.PrivateKey) seal.ID {
 	return id
 }
 
-func spkiOf(t *testing.T, k *ecdsa.PrivateKey) []byte {
+func spkiOf(t testing.TB, k *ecdsa.PrivateKey) []byte {
 	t.Helper()
 	b, err := x509.MarshalPKIXPublicKey(&k.PublicKey)
 	if err != nil {
@@ -114,7 +120,7 @@ type owner struct {
 	age string // the household's recipient
 }
 
-func newOwner(t *testing.T) *owner {
+func newOwner(t testing.TB) *owner {
 	t.Helper()
 	k := newKey(t)
 	x, err := age.GenerateX25519Identity()
@@ -135,7 +141,7 @@ type camera struct {
 	prev   seal.Hash
 }
 
-func newCamera(t *testing.T, o *owner) *camera {
+func newCamera(t testing.TB, o *owner) *camera {
 	t.Helper()
 	k := newKey(t)
 	c := &camera{key: k, id: idOf(t, k), owner: o}
@@ -145,7 +151,7 @@ func newCamera(t *testing.T, o *owner) *camera {
 
 // own makes the owner sign a record with this epoch, revision and viewers, and
 // the camera accept it. It begins a new chain.
-func (c *camera) own(t *testing.T, o *owner, r ownership.Record) {
+func (c *camera) own(t testing.TB, o *owner, r ownership.Record) {
 	t.Helper()
 	r.Device, r.DeviceKey = c.id, spkiOf(t, c.key)
 	r.Owner, r.OwnerKey = o.id, spkiOf(t, o.key)
@@ -178,14 +184,14 @@ func (c *camera) own(t *testing.T, o *owner, r ownership.Record) {
 }
 
 // sealed is the camera's next item, with size random bytes in it.
-func (c *camera) sealed(t *testing.T, kind seal.Kind, size int) *seal.Item {
+func (c *camera) sealed(t testing.TB, kind seal.Kind, size int) *seal.Item {
 	t.Helper()
 	it := c.sealedAt(t, kind, size, seal.Link{Chain: 1, Seq: c.seq + 1, Prev: c.prev})
 	c.seq, c.prev = c.seq+1, it.Hash()
 	return it
 }
 
-func (c *camera) sealedAt(t *testing.T, kind seal.Kind, size int, l seal.Link) *seal.Item {
+func (c *camera) sealedAt(t testing.TB, kind seal.Kind, size int, l seal.Link) *seal.Item {
 	t.Helper()
 	d := seal.Draft{
 		Kind: kind, Captured: time.Unix(1_700_000_000, 0), Clock: seal.ClockNetwork,
@@ -205,7 +211,7 @@ func (c *camera) sealedAt(t *testing.T, kind seal.Kind, size int, l seal.Link) *
 }
 
 // enrol gets a client certificate for a key.
-func enrol(t *testing.T, h *running, k *ecdsa.PrivateKey) tls.Certificate {
+func enrol(t testing.TB, h *running, k *ecdsa.PrivateKey) tls.Certificate {
 	t.Helper()
 	res := postEnrol(t, h, request(t, k, idOf(t, k).String()), "")
 	if res.StatusCode != http.StatusOK {
@@ -227,7 +233,7 @@ func chainOf(chain []byte, k *ecdsa.PrivateKey) tls.Certificate {
 	return c
 }
 
-func request(t *testing.T, k *ecdsa.PrivateKey, name string) []byte {
+func request(t testing.TB, k *ecdsa.PrivateKey, name string) []byte {
 	t.Helper()
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, k)
 	if err != nil {
@@ -236,7 +242,7 @@ func request(t *testing.T, k *ecdsa.PrivateKey, name string) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
 }
 
-func postEnrol(t *testing.T, h *running, body []byte, token string) *http.Response {
+func postEnrol(t testing.TB, h *running, body []byte, token string) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.DeviceURL()+"/enrol", bytes.NewReader(body))
 	if err != nil {
@@ -249,7 +255,7 @@ func postEnrol(t *testing.T, h *running, body []byte, token string) *http.Respon
 }
 
 // do sends a request with a client that trusts the hub's CA.
-func do(t *testing.T, h *running, req *http.Request) *http.Response {
+func do(t testing.TB, h *running, req *http.Request) *http.Response {
 	t.Helper()
 	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: h.CAPool()}, DisableKeepAlives: true}
 	res, err := (&http.Client{Transport: tr, Timeout: patience}).Do(req)
@@ -279,7 +285,7 @@ func pahoOptions(h *running, cert tls.Certificate, clientID string) *mqtt.Client
 }
 
 // connect opens a camera's session and subscribes to its answers.
-func connect(t *testing.T, h *running, c *camera, cert tls.Certificate, opts ...func(*mqtt.ClientOptions)) *link {
+func connect(t testing.TB, h *running, c *camera, cert tls.Certificate, opts ...func(*mqtt.ClientOptions)) *link {
 	t.Helper()
 	l := &link{id: c.id, down: make(chan down, 64), lost: make(chan struct{})}
 	o := pahoOptions(h, cert, c.id.String())
@@ -307,7 +313,7 @@ func connect(t *testing.T, h *running, c *camera, cert tls.Certificate, opts ...
 }
 
 // attach enrols and connects a camera and delivers its record.
-func attach(t *testing.T, h *running, c *camera) *link {
+func attach(t testing.TB, h *running, c *camera) *link {
 	t.Helper()
 	l := connect(t, h, c, enrol(t, h, c.key))
 	l.publish(t, topicRecord, c.record.Bytes())
@@ -317,7 +323,7 @@ func attach(t *testing.T, h *running, c *camera) *link {
 	return l
 }
 
-func wait(t *testing.T, what string, tok mqtt.Token) {
+func wait(t testing.TB, what string, tok mqtt.Token) {
 	t.Helper()
 	if !tok.WaitTimeout(patience) {
 		t.Fatalf("%s: no answer", what)
@@ -329,13 +335,13 @@ func wait(t *testing.T, what string, tok mqtt.Token) {
 
 func (l *link) topic(t string) string { return "lensward/1/" + l.id.String() + "/" + t }
 
-func (l *link) publish(t *testing.T, topic string, b []byte) {
+func (l *link) publish(t testing.TB, topic string, b []byte) {
 	t.Helper()
 	wait(t, "publish "+topic, l.client.Publish(l.topic(topic), 0, false, b))
 }
 
 // next is the hub's next message to the device.
-func (l *link) next(t *testing.T) down {
+func (l *link) next(t testing.TB) down {
 	t.Helper()
 	select {
 	case d := <-l.down:
@@ -347,7 +353,7 @@ func (l *link) next(t *testing.T) down {
 }
 
 // deliver sends an item and expects its receipt.
-func (l *link) deliver(t *testing.T, it *seal.Item) {
+func (l *link) deliver(t testing.TB, it *seal.Item) {
 	t.Helper()
 	l.publish(t, topicItem, it.Bytes())
 	ref := it.Header.Ref()
@@ -357,7 +363,7 @@ func (l *link) deliver(t *testing.T, it *seal.Item) {
 }
 
 // refused sends an item's bytes and expects a refusal.
-func (l *link) refused(t *testing.T, b []byte, want seal.Reason) down {
+func (l *link) refused(t testing.TB, b []byte, want seal.Reason) down {
 	t.Helper()
 	l.publish(t, topicItem, b)
 	d := l.next(t)

@@ -128,6 +128,14 @@ func (s *sessions) find(token string, now time.Time) *session {
 	return n
 }
 
+// listed says whether anybody has signed in for this owner by being listed in a
+// record, and not with the owner's own key.
+func (s *sessions) listed(owner seal.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.oldest, func(n *session) bool { return n.owner == owner && n.viewer != owner })
+}
+
 // review ends the sessions of an owner whose viewers may no longer look.
 func (s *sessions) review(owner seal.ID, may func(*session) bool) {
 	s.mu.Lock()

@@ -20,6 +20,7 @@ const (
 	uploadWait   = 10 * time.Second // for one of those places
 	uploadGrace  = 30 * time.Second
 	uploadSlowly = 16 << 10 // bytes a second, the slowest upload that is borne
+	uploadDrain  = 64 << 10 // bytes of a refused upload that are read to their end
 )
 
 // uploads takes items by HTTPS PUT to granted URLs.
@@ -44,6 +45,8 @@ func (u *uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !errors.As(err, &known) {
 		u.log.Warn("upload failed", "err", err)
 	}
+	// Who is still sending would meet a broken connection instead of the answer.
+	_, _ = io.CopyN(io.Discard, r.Body, uploadDrain)
 	writeError(w, err)
 }
 

@@ -21,7 +21,7 @@ type viewer struct {
 }
 
 // call sends one request and returns its status and body.
-func (v *viewer) call(t *testing.T, method, path string, body any) (int, []byte) {
+func (v *viewer) call(t testing.TB, method, path string, body any) (int, []byte) {
 	t.Helper()
 	var r io.Reader
 	if body != nil {
@@ -48,7 +48,7 @@ func (v *viewer) call(t *testing.T, method, path string, body any) (int, []byte)
 }
 
 // get expects 200 and reads the answer into out.
-func (v *viewer) get(t *testing.T, path string, out any) {
+func (v *viewer) get(t testing.TB, path string, out any) {
 	t.Helper()
 	status, b := v.call(t, http.MethodGet, path, nil)
 	if status != http.StatusOK {
@@ -59,7 +59,7 @@ func (v *viewer) get(t *testing.T, path string, out any) {
 	}
 }
 
-func challenge(t *testing.T, h *running) signin.Nonce {
+func challenge(t testing.TB, h *running) signin.Nonce {
 	t.Helper()
 	var out struct {
 		Nonce b64 `json:"nonce"`
@@ -75,7 +75,7 @@ func challenge(t *testing.T, h *running) signin.Nonce {
 }
 
 // present sends a sign-in statement.
-func present(t *testing.T, h *running, statement []byte) (int, *viewer) {
+func present(t testing.TB, h *running, statement []byte) (int, *viewer) {
 	t.Helper()
 	v := &viewer{hub: h}
 	status, b := v.call(t, http.MethodPost, "/api/v1/session", map[string]b64{"statement": statement})
@@ -96,7 +96,7 @@ func present(t *testing.T, h *running, statement []byte) (int, *viewer) {
 }
 
 // trySignIn signs in with this key as a viewer of this owner.
-func trySignIn(t *testing.T, h *running, key *ecdsa.PrivateKey, owner seal.ID) (int, *viewer) {
+func trySignIn(t testing.TB, h *running, key *ecdsa.PrivateKey, owner seal.ID) (int, *viewer) {
 	t.Helper()
 	st, err := signin.Sign(key, owner, h.ID(), challenge(t, h))
 	if err != nil {
@@ -105,7 +105,7 @@ func trySignIn(t *testing.T, h *running, key *ecdsa.PrivateKey, owner seal.ID) (
 	return present(t, h, st)
 }
 
-func signIn(t *testing.T, h *running, key *ecdsa.PrivateKey, owner seal.ID) *viewer {
+func signIn(t testing.TB, h *running, key *ecdsa.PrivateKey, owner seal.ID) *viewer {
 	t.Helper()
 	status, v := trySignIn(t, h, key, owner)
 	if status != http.StatusOK {
@@ -114,7 +114,7 @@ func signIn(t *testing.T, h *running, key *ecdsa.PrivateKey, owner seal.ID) *vie
 	return v
 }
 
-func (v *viewer) devices(t *testing.T) []deviceRow {
+func (v *viewer) devices(t testing.TB) []deviceRow {
 	t.Helper()
 	var out struct {
 		Devices []deviceRow `json:"devices"`
@@ -124,7 +124,7 @@ func (v *viewer) devices(t *testing.T) []deviceRow {
 }
 
 // waitOnline waits until the hub says that a device is there or is not.
-func (v *viewer) waitOnline(t *testing.T, id seal.ID, want bool) {
+func (v *viewer) waitOnline(t testing.TB, id seal.ID, want bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		for _, d := range v.devices(t) {
@@ -144,14 +144,14 @@ type timelinePage struct {
 	Next  uint64        `json:"next"`
 }
 
-func (v *viewer) timeline(t *testing.T, query string) timelinePage {
+func (v *viewer) timeline(t testing.TB, query string) timelinePage {
 	t.Helper()
 	var p timelinePage
 	v.get(t, "/api/v1/timeline?"+query, &p)
 	return p
 }
 
-func (v *viewer) item(t *testing.T, ref seal.Ref) (int, []byte) {
+func (v *viewer) item(t testing.TB, ref seal.Ref) (int, []byte) {
 	t.Helper()
 	return v.call(t, http.MethodGet, fmt.Sprintf("/api/v1/items/%s", ref), nil)
 }

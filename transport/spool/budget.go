@@ -119,7 +119,7 @@ func (s *Spool) plan(r room) (*plan, error) {
 		case p.freed >= over:
 			p.reason = reasonFull
 		case r.class == Records:
-			p.victims = p.victims[before:] // it would not help; a record may use the reserve
+			p.victims = p.victims[:before] // it would not help; a record may use the reserve
 		default:
 			return nil, fmt.Errorf("%w: %d bytes free on the disk, %d are kept in reserve", ErrFull, r.free, s.budgets.Reserve)
 		}

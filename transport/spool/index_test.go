@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ func TestSpoiledIndex(t *testing.T) {
 	w := newWorld(t)
 	dir := durabletest.TempDir(t)
 	s := w.open(quiet(w.options(dir, 1, Budgets{})))
-	for i := range 60 {
+	for i := range 30 {
 		e := w.append(s, draft(seal.KindCheckpoint, 0, 10))
 		if i%10 == 0 {
 			w.receipt(s, e)
@@ -64,9 +65,12 @@ func TestSpoiledIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	boot := uint64(1)
+	boot, seeds := uint64(1), uint64(12)
+	if testing.Short() {
+		seeds = 2
+	}
 	for name, spoil := range spoiled() {
-		for seed := range uint64(12) {
+		for seed := range seeds {
 			data := spoil(append([]byte(nil), good...), rand.New(rand.NewPCG(seed, 1)))
 			if err := os.WriteFile(path, data, 0o600); err != nil {
 				t.Fatal(err)
@@ -92,6 +96,37 @@ func TestSpoiledIndex(t *testing.T) {
 	defer w.close(s)
 	if !s.index.usable() {
 		t.Error("no index after all that")
+	}
+}
+
+// TestIndexValuesAreChecked changes what the index says of one item, in a way
+// that bbolt does not notice.
+func TestIndexValuesAreChecked(t *testing.T) {
+	w := newWorld(t)
+	dir := durabletest.TempDir(t)
+	s := w.open(w.options(dir, 1, Budgets{}))
+	e := w.append(s, draft(seal.KindEvent, 1, 10))
+	w.append(s, draft(seal.KindEvent, 1, 10))
+	w.close(s)
+	path := filepath.Join(dir, indexName)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoiled := bytes.ReplaceAll(data, e.Hash[:], make([]byte, len(e.Hash)))
+	if bytes.Equal(spoiled, data) {
+		t.Fatal("the index does not have the hash")
+	}
+	if err := os.WriteFile(path, spoiled, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = w.open(w.options(dir, 2, Budgets{}))
+	defer w.close(s)
+	if got := waiting(s)[0]; got != e {
+		t.Errorf("entry %s, want %s", pretty(got), pretty(e))
+	}
+	if _, err := os.Stat(filepath.Join(dir, indexBad)); err != nil {
+		t.Errorf("the spoiled index was not kept: %v", err)
 	}
 }
 
@@ -145,6 +180,33 @@ func TestIndexSparesReading(t *testing.T) {
 	defer w.close(s)
 	if s.Stats().Depth != 3 {
 		t.Errorf("stats %+v: the header was read", s.Stats())
+	}
+}
+
+// TestIndexForgetsWhatIsGone delivers items of which the index is not told.
+func TestIndexForgetsWhatIsGone(t *testing.T) {
+	w := newWorld(t)
+	dir := durabletest.TempDir(t)
+	s := w.open(w.options(dir, 1, Budgets{}))
+	for range 10 {
+		w.append(s, draft(seal.KindEvent, 1, 10))
+	}
+	w.close(s)
+	s = w.open(w.options(dir, 2, Budgets{}))
+	w.drain(s)
+	w.kill(s)
+	w.close(w.open(w.options(dir, 3, Budgets{})))
+	ix, err := openIndex(filepath.Join(dir, indexName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ix.close()
+	entries, err := ix.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 2 || entries[itemKey(place{1, 1, 10})] == nil {
+		t.Errorf("%d entries, want the facts and the head", len(entries))
 	}
 }
 

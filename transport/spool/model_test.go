@@ -214,9 +214,9 @@ func (m *model) checkDisk() error {
 // TestModel runs a spool through random lives with a failing disk, kills and
 // spoiled indexes, beside a model of what it should hold.
 func TestModel(t *testing.T) {
-	lives, steps := 30, 150
+	lives, steps := 20, 150
 	if testing.Short() {
-		lives = 4
+		lives = 2
 	}
 	for seed := range uint64(lives) {
 		m := &model{

@@ -28,7 +28,6 @@ type world struct {
 	id     *age.X25519Identity
 	device seal.ID
 	hub    map[seal.Ref][]byte
-	events uint32
 
 	mu     sync.Mutex
 	signed map[seal.Ref]map[seal.Hash]bool // everything that was ever sealed

@@ -1,6 +1,7 @@
 package viewer
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -41,8 +42,9 @@ type Camera struct {
 	// Clock is how far the camera trusted its clock then.
 	Heard time.Time
 	Clock seal.ClockTrust
-	// Checkpoint is its newest one, nil if there is none.
-	Checkpoint *seal.Checkpoint
+	// Checkpoint is the one furthest along its chains, nil if there is none.
+	Checkpoint   *seal.Checkpoint
+	checkpointAt seal.Ref
 	// Online and Seen are the hub's word, which nothing proves.
 	Online bool
 	Seen   time.Time
@@ -121,14 +123,19 @@ func (a *account) camera(device seal.ID) *Camera {
 	return c
 }
 
+// after says whether a stands after b in a camera's chains.
+func after(a, b seal.Ref) bool {
+	return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Chain, b.Chain), cmp.Compare(a.Seq, b.Seq)) > 0
+}
+
 func (a *account) opened(o Opened) {
 	h := o.Header
 	c := a.camera(h.Device)
-	if newer := h.Captured.After(c.Heard); newer {
+	if h.Captured.After(c.Heard) {
 		c.Heard, c.Clock = h.Captured, h.Clock
-		if o.Checkpoint != nil {
-			c.Checkpoint = o.Checkpoint
-		}
+	}
+	if o.Checkpoint != nil && !after(c.checkpointAt, h.Ref()) {
+		c.Checkpoint, c.checkpointAt = o.Checkpoint, h.Ref()
 	}
 	if h.Event.IsZero() {
 		return

@@ -3,6 +3,7 @@ package viewer
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -19,6 +20,8 @@ const (
 	// maxJobs bounds what waits to be asked again. What is beyond it is found as
 	// missing, and asked for by name.
 	maxJobs = 4096
+	// maxDoubts bounds how many rows are remembered as having been asked for again.
+	maxDoubts = 1 << 16
 	// maxNames bounds how many missing items are asked for by name at once.
 	maxNames = 64
 	// maxAsked bounds how many are asked for by name between two refreshes.
@@ -73,7 +76,7 @@ func (v *Viewer) fetch(ref seal.Ref, hash seal.Hash, size int) {
 // askRow queues a row to be asked for again, at most maxTries times in all.
 func (v *Viewer) askRow(cursor uint64) {
 	waits := slices.ContainsFunc(v.jobs, func(j job) bool { return j.kind == jobRow && j.cursor == cursor })
-	if waits || v.doubts[cursor] >= maxTries {
+	if waits || v.doubts[cursor] >= maxTries || len(v.doubts) >= maxDoubts {
 		return
 	}
 	v.doubts[cursor]++
@@ -191,9 +194,17 @@ func (v *Viewer) giveUp(j job, err error) {
 	v.emit(Unavailable{Ref: j.ref, Hash: j.hash, Err: err})
 }
 
-// secondChance lets all that could not be had be asked for again.
+// secondChance lets what could not be had be asked for again: the newest rows
+// that never gave an item, and all bodies.
 func (v *Viewer) secondChance() {
 	clear(v.asked)
+	cursors := slices.Sorted(maps.Keys(v.doubts))
+	clear(v.doubts)
+	for i, cursor := range slices.Backward(cursors) {
+		if _, settled := v.rows[cursor]; !settled && len(cursors)-i <= maxNames {
+			v.askRow(cursor)
+		}
+	}
 	for ref, j := range v.lost {
 		j.tries = 0
 		v.push(j)

@@ -56,6 +56,12 @@ type Keys struct {
 	Identities []age.Identity
 }
 
+// Format prints whose keys they are and never the keys.
+func (k Keys) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "keys of owner %s", k.Owner.Short()) }
+
+// LogValue says whose keys they are and never the keys.
+func (k Keys) LogValue() slog.Value { return slog.StringValue(k.Owner.String()) }
+
 // Options say for whom a Viewer looks, and where.
 type Options struct {
 	// HubURL is the hub's address, such as https://hub.example:8443. Plain http is

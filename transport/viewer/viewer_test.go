@@ -3,10 +3,13 @@ package viewer
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -318,5 +321,46 @@ func TestKnownRecords(t *testing.T) {
 	d.wantOpened(t, items...)
 	if len(d.refused) != 1 || d.refused[0].Device != cam.id || !errors.Is(d.refused[0].Err, errWithheld) {
 		t.Errorf("the missing record was not told: %+v", d.refused)
+	}
+}
+
+// A newest row that was answered wrongly to the last try is there after the
+// next refresh.
+func TestRowGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub, owner, cam := house(t)
+		items := cam.visit()
+		hub.take(items...)
+		stranger := newCamera(t, newPerson(t)).visit()[0]
+		hub.lieRow = func(cursor uint64, it *seal.Item) *seal.Item {
+			if cursor == 4 {
+				return stranger
+			}
+			return it
+		}
+		v := owner.look(hub)
+		var d diary
+		d.sync(t, v)
+		d.wantOpened(t, items[:3]...)
+		if n := d.reasons()[seal.ReasonWrongOwner]; n != maxTries+1 || len(hub.reports) != 1 {
+			t.Errorf("withheld %d times, %d reports", n, len(hub.reports))
+		}
+		hub.lieRow = nil
+		d.sync(t, v)
+		d.wantOpened(t, items...)
+	})
+}
+
+// Nothing secret is printed, however it is asked for.
+func TestSecretsDoNotPrint(t *testing.T) {
+	owner := newPerson(t)
+	var log strings.Builder
+	l := slog.New(slog.NewTextHandler(&log, nil))
+	l.Info("x", "keys", owner.keys(), "token", token("hunter2"))
+	said := log.String() + fmt.Sprintf("%v %+v %#v %s", owner.keys(), owner.keys(), owner.keys(), token("hunter2"))
+	for _, secret := range []string{owner.identity.String(), owner.key.D.String(), "hunter2"} {
+		if strings.Contains(said, secret) {
+			t.Errorf("%s", said)
+		}
 	}
 }

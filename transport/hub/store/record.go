@@ -1,9 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -144,17 +147,38 @@ type OwnerRecord struct {
 	Newest bool
 }
 
-// Records are the newest records that an owner signed, one for each device and epoch.
-func (s *Store) Records(ctx context.Context, owner seal.ID) ([]OwnerRecord, error) {
+// History is every record that an owner signed, whatever came after: items that
+// were sealed under an old revision are verified by it.
+func (s *Store) History(ctx context.Context, owner seal.ID) ([]*ownership.Ownership, error) {
+	subjects, err := s.recordSubjects(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	var out []*ownership.Ownership
+	for _, p := range slices.SortedFunc(maps.Keys(subjects), comparePlaces) {
+		m, err := last(ctx, s.records, subjects[p])
+		if err != nil {
+			return nil, fmt.Errorf("read ownership record %s: %w", p.hash, err)
+		}
+		o, err := ownership.Parse(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("read ownership record %s: %w", p.hash, err)
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+func comparePlaces(x, y place) int {
+	return cmp.Or(cmp.Compare(x.device, y.device), cmp.Compare(x.epoch, y.epoch), cmp.Compare(x.revision, y.revision))
+}
+
+// recordSubjects lists where an owner's records are.
+func (s *Store) recordSubjects(ctx context.Context, owner seal.ID) (map[place]string, error) {
 	info, err := s.records.Info(ctx, jetstream.WithSubjectFilter("ward.record."+owner.String()+".>"))
 	if err != nil {
 		return nil, fmt.Errorf("list ownership records of %s: %w", owner.Short(), err)
 	}
-	type ofEpoch struct {
-		device string
-		epoch  uint64
-	}
-	newest := make(map[ofEpoch]place)
 	subjects := make(map[place]string)
 	for subject := range info.State.Subjects {
 		p, err := parsePlace(subject)
@@ -162,6 +186,22 @@ func (s *Store) Records(ctx context.Context, owner seal.ID) ([]OwnerRecord, erro
 			return nil, fmt.Errorf("list ownership records: %w", err)
 		}
 		subjects[p] = subject
+	}
+	return subjects, nil
+}
+
+// Records are the newest records that an owner signed, one for each device and epoch.
+func (s *Store) Records(ctx context.Context, owner seal.ID) ([]OwnerRecord, error) {
+	subjects, err := s.recordSubjects(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	type ofEpoch struct {
+		device string
+		epoch  uint64
+	}
+	newest := make(map[ofEpoch]place)
+	for p := range subjects {
 		k := ofEpoch{p.device, p.epoch}
 		if q, ok := newest[k]; !ok || p.after(q) {
 			newest[k] = p
