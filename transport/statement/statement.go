@@ -251,7 +251,6 @@ func decMode() (cbor.DecMode, error) {
 		MaxArrayElements:  256,
 		MaxMapPairs:       64,
 		IndefLength:       cbor.IndefLengthForbidden,
-		IntDec:            cbor.IntDecConvertSigned,
 		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
 		UTF8:              cbor.UTF8RejectInvalid,
 	}.DecMode()
