@@ -4,7 +4,8 @@
 # with their own words. Leaves nothing running, and fails if something did.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export GOFLAGS="${GOFLAGS:-} -buildvcs=false"
+# One set of flags throughout, so that what one step compiled the next one finds.
+export GOFLAGS="${GOFLAGS:-} -buildvcs=false -trimpath"
 
 # Everything started from here carries this mark in its environment.
 export LENSWARD_TEST_RUN="$$.$RANDOM"

@@ -192,7 +192,7 @@ func makeForged(t *testing.T, p pair, first *ownership.Ownership, write func(str
 	forge := func(name, about string, change func(m map[uint64]any)) {
 		m := map[uint64]any{
 			0: ownership.Label, 1: first.Record.Device[:], 2: first.Record.DeviceKey, 3: first.Record.Owner[:],
-			4: first.Record.OwnerKey, 5: 1, 6: 1, 8: 1, 9: 1_771_000_000_000,
+			4: first.Record.OwnerKey, 5: 1, 6: 1, 8: 1, 9: int64(1_771_000_000_000),
 			10: []map[int]any{{1: 1, 2: first.Record.Recipients[0].Age}},
 		}
 		change(m)
