@@ -44,6 +44,9 @@ bench: ## every benchmark, COUNT (3) times
 size: ## the agent for each ARM, stripped, against its limit
 	scripts/size.sh
 
+kills: ## the agent and the hub killed at 200 and 50 moments (about 5 minutes)
+	LENSWARD_KILLS=200,50 go test ./internal/systest -run TestKilledAtAnyMoment -count 1 -v -timeout 30m
+
 setup: ## the tools that the tests use
 	scripts/setup.sh
 
@@ -53,4 +56,4 @@ clean: ## what was built
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: all build demo test unit test-arm fuzz lint page bench size setup clean help
+.PHONY: all build demo test unit test-arm fuzz lint page bench size kills setup clean help

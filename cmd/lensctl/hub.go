@@ -59,6 +59,9 @@ another owner's or camera's item, as a broken cache once did to 13,000 people.`,
 }
 
 func runHub(ctx context.Context, f hubFlags, out, errOut io.Writer) error {
+	if f.options.Mixup < 0 || f.options.Mixup > 1 {
+		return cli.Usage(fmt.Errorf("mix-up probability %v is not from 0 to 1", f.options.Mixup))
+	}
 	log, err := cli.Logger(errOut, f.logLevel)
 	if err != nil {
 		return err

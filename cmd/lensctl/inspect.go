@@ -106,11 +106,7 @@ func readItem(name string) (*seal.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	it, err := seal.Parse(b)
-	if err != nil {
-		return nil, refusal(err)
-	}
-	return it, nil
+	return seal.Parse(b)
 }
 
 // readAll reads a file, "-" being standard input, and at most one byte more than

@@ -40,7 +40,7 @@ and the exit code is 3.`,
 			}
 			for _, name := range args {
 				if err := o.open(name, place); err != nil {
-					return refusal(err)
+					return fmt.Errorf("%s: %w", name, refusal(err))
 				}
 			}
 			return writeResult(cmd.OutOrStdout(), out, o.plain.Bytes())

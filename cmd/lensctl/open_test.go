@@ -222,7 +222,7 @@ func (b bench) refused(t *testing.T, names []string, reason string, more ...stri
 	if code != cli.ExitVerification || plain != nil {
 		t.Errorf("exit code %d, %d bytes written, want %d and none: %s", code, len(plain), cli.ExitVerification, stderr)
 	}
-	said, ok := strings.CutPrefix(stderr, "lensctl: not shown: ")
+	said, ok := strings.CutPrefix(stderr, "lensctl: "+names[len(names)-1]+": not shown: ")
 	if got, _, _ := strings.Cut(strings.TrimSpace(said), ":"); !ok || got != reason {
 		t.Errorf("stderr is %q, want the reason %q", stderr, reason)
 	}

@@ -47,7 +47,7 @@ func TestPairWithRunningAgent(t *testing.T) {
 // build builds a program of this module or of one that it depends on.
 func build(t *testing.T, out, path string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", out, path)
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", out, path)
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", path, err, b)
 	}

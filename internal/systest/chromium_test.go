@@ -33,7 +33,7 @@ func startChromium(t *testing.T) *chromium {
 	}
 	profile := t.TempDir()
 	flags := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program), chromedp.UserDataDir(profile), chromedp.DisableGPU,
+		chromedp.ExecPath(program), chromedp.UserDataDir(profile), chromedp.Env("TMPDIR="+t.TempDir()), chromedp.DisableGPU,
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true), chromedp.WindowSize(1200, 800))
 	if os.Getuid() == 0 {
 		flags = append(flags, chromedp.NoSandbox)
@@ -245,7 +245,7 @@ func (tb *tab) appearance(width, height int64, scheme string) {
 	}))
 }
 
-// shoot saves what the tab shows as a PNG.
+// shoot saves what the tab shows as a PNG of 256 colours, small enough for a guide.
 func (tb *tab) shoot(name string) {
 	tb.t.Helper()
 	eval[bool](tb, "new Promise((done) => setTimeout(() => requestAnimationFrame(() => done(true)), 300))") // what fades in has
@@ -253,5 +253,10 @@ func (tb *tab) shoot(name string) {
 	defer cancel()
 	b, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	must(tb.t, err)
-	must(tb.t, os.WriteFile(name, b, 0o644))
+	cmd := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-y", "-f", "png_pipe", "-i", "-",
+		"-vf", "split[a][b];[a]palettegen=max_colors=256:reserve_transparent=0[p];[b][p]paletteuse=dither=none", "-pred", "none", name)
+	cmd.Stdin = bytes.NewReader(b)
+	if b, err := cmd.CombinedOutput(); err != nil {
+		tb.t.Fatalf("save %s: %v\n%s", name, err, b)
+	}
 }

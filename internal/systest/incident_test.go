@@ -57,7 +57,7 @@ func TestIncident(t *testing.T) {
 	fleet := offlineFleet(t, h)
 	stop := reconnect(t, fleet)
 	looked := time.Now()
-	lookAll(t, h, fleet)
+	lookAll(t, fleet)
 	t.Logf("everybody has their pictures %v after the cameras had delivered", time.Since(looked).Round(time.Millisecond))
 	stop()
 
@@ -186,23 +186,29 @@ func reconnect(t *testing.T, fleet []*household) (stop func()) {
 	return stop
 }
 
-// lookAll has every owner look until they have what is theirs.
-func lookAll(t *testing.T, h *hub.Hub, fleet []*household) {
+// lookAll has every owner look until they have what is theirs, or it is clear that
+// they will not.
+func lookAll(t *testing.T, fleet []*household) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var g errgroup.Group
 	for _, home := range fleet {
 		g.Go(func() error {
-			for home.viewer.Summary().Opened < camerasOf*uint64(len(kinds)+2) {
+			for range 5 { // what a hub answered wrongly sixteen times in a row is asked again
 				if err := home.viewer.SyncOnce(ctx, home.ear.look); err != nil {
 					return fmt.Errorf("owner %s: %w", home.keys.Owner().Short(), err)
+				}
+				if home.viewer.Summary().Opened >= camerasOf*uint64(len(kinds)+2) {
+					break
 				}
 			}
 			return nil
 		})
 	}
-	must(t, g.Wait())
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
 }
 
 // check holds what an owner saw against what was theirs, and what they withheld

@@ -266,7 +266,7 @@ func (y *yard) check(after string) {
 			t.Errorf("%s: %s: %v", after, w.name, err)
 		}
 	}
-	t.Logf("%s: %d items of %d cameras, each once at the hub and opened; drained and checked in %v",
+	t.Logf("%s: the hub has %d items of %d cameras; drained and checked in %v",
 		after, len(stored), wards, time.Since(began).Round(time.Second))
 	must(t, y.hub.start())
 	must(t, y.hub.await())

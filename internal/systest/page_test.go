@@ -257,6 +257,7 @@ func playClips(t *testing.T, c *chromium) {
 	}
 
 	tb.openEventOf(agents[1])
+	tb.wait("the clip is here", `document.querySelector("dialog canvas") !== null`)
 	tb.wait("a picture of the clip is drawn", `look(document.querySelector("dialog canvas")).most.some((c) => c > 0)`)
 	first := eval[sight](tb, `look(document.querySelector("dialog canvas"))`)
 	tb.wait("another picture of the clip is drawn", `look(document.querySelector("dialog canvas")).sum !== %s`, first.Sum)
@@ -366,7 +367,6 @@ func screenshots(t *testing.T, c *chromium, lensctl, dir string) {
 	tb.appearance(1100, 720, "light")
 	eval[string](tb, "location.hash = '#/withheld'")
 	save(tb, "withheld")
-	eval[string](tb, "location.hash = document.querySelector('.card a')?.hash ?? '#/events'")
 	eval[string](tb, "location.hash = '#/events'")
 	tb.wait("the time line", `document.querySelector(".card:last-child a")`)
 	eval[string](tb, `location.hash = document.querySelector(".day:last-child .card:last-child a").hash`)

@@ -27,7 +27,7 @@ type programs struct{ lensctl, lensward string }
 func buildPrograms(t *testing.T) programs {
 	t.Helper()
 	dir := t.TempDir() + "/"
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "github.com/lensward/lensward/cmd/...")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", dir, "github.com/lensward/lensward/cmd/...")
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build the programs: %v\n%s", err, b)
 	}

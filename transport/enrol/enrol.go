@@ -164,7 +164,7 @@ func Enrol(ctx context.Context, o Options) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("keep certificate: %w", err)
 	}
 	if o.Log != nil {
-		o.Log.Info("enrolled", slog.String("device", cert.Leaf.Subject.CommonName), slog.Time("until", cert.Leaf.NotAfter))
+		o.Log.Info("enrolled", slog.Time("until", cert.Leaf.NotAfter))
 	}
 	return cert, nil
 }
