@@ -6,7 +6,8 @@
 #
 # The programs run one after another, so that on a busy machine the ratios are
 # still worth something. motion cannot be told to read a file as fast as it goes:
-# it is given 25 frames a second, and stopped when the file ends.
+# it is given 25 frames a second and stopped when the file ends. If the machine is
+# too busy for that it leaves frames out, so its figure is the least it takes.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 

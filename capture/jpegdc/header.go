@@ -288,20 +288,20 @@ func (h *header) readHuffman(b []byte) error {
 	for len(b) > 0 {
 		class, id := b[0]>>4, b[0]&15
 		if class > classAC || id > 3 {
-			return fmt.Errorf("Huffman table %#02x does not exist", b[0])
+			return fmt.Errorf("there is no Huffman table %#02x", b[0])
 		}
 		if len(b) < 17 {
-			return errors.New("Huffman table is cut off")
+			return errors.New("a Huffman table is cut off")
 		}
 		n := 0
 		for _, c := range b[1:17] {
 			n += int(c)
 		}
 		if n > 256 {
-			return fmt.Errorf("Huffman table has %d codes", n)
+			return fmt.Errorf("a Huffman table has %d codes", n)
 		}
 		if len(b) < 17+n {
-			return errors.New("Huffman table is cut off")
+			return errors.New("a Huffman table is cut off")
 		}
 		h.huffman[class][id] = tableSpec{counts: b[1:17], values: b[17 : 17+n]}
 		b = b[17+n:]
@@ -396,7 +396,7 @@ func (h *header) readScan(b []byte) error {
 		c := &h.components[next]
 		c.dc, c.ac = int(tables>>4), int(tables&15)
 		if c.dc > 3 || c.ac > 3 {
-			return fmt.Errorf("Huffman tables %#02x do not exist", tables)
+			return fmt.Errorf("there are no Huffman tables %#02x", tables)
 		}
 		h.inScan[h.scanned] = next
 		h.scanned++

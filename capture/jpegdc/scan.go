@@ -40,6 +40,13 @@ type scan struct {
 // looked for after each interval, not at each symbol.
 const bitPad = 16
 
+// A window is 64 bits of s.bits from the byte that holds the current position, of
+// which windowBits are sure to lie behind it; the longest code needs symbolBits.
+const (
+	windowBits = 64 - 7
+	symbolBits = 16
+)
+
 // prepare makes the plan for the header's scan.
 func (d *Decoder) prepare() error {
 	h, s := &d.head, &d.scan
@@ -197,7 +204,7 @@ func (s *scan) mcu(luma []byte, base int, pos uint, dc int32) (uint, int32, erro
 				z = 1
 			}
 			var err error
-			if pos, err = s.skipAC(st.code.ac, pos+n, z); err != nil {
+			if pos, err = s.skipAC(st.code.ac, window<<n, pos+n, pos+windowBits-symbolBits, z); err != nil {
 				return 0, 0, err
 			}
 		}
@@ -217,28 +224,35 @@ func (s *scan) mcu(luma []byte, base int, pos uint, dc int32) (uint, int32, erro
 	return pos, dc, nil
 }
 
-// skipAC passes over the rest of a block from coefficient z on.
-func (s *scan) skipAC(ac *acCode, pos, z uint) (uint, error) {
+// skipAC passes over the rest of a block from coefficient z on, which begins pos
+// bits into s.bits. The window holds what is there, up to position end and at
+// least symbolBits more.
+func (s *scan) skipAC(ac *acCode, window uint64, pos, end, z uint) (uint, error) {
 	table := ac.skip[1<<probeBits:]
 	for {
+		for pos <= end {
+			e := uint(table[window>>(64-probeBits)])
+			next := z + e>>entryAdvance
+			if e == 0 || next > 64 && next-endOfBlock >= 64 {
+				var err error
+				if e, err = ac.slow(window, z); err != nil {
+					return 0, err
+				}
+				next = z + e>>entryAdvance
+			}
+			n := e & entryBitsMask
+			pos += n
+			z = next
+			if z >= 64 {
+				return pos, nil
+			}
+			window <<= n
+		}
 		p := pos >> 3
 		if p+8 > uint(len(s.bits)) {
 			return 0, errEndsEarly
 		}
-		window := binary.BigEndian.Uint64(s.bits[p:]) << (pos & 7)
-		e := uint(table[window>>(64-probeBits)])
-		next := z + e>>entryAdvance
-		if e == 0 || next > 64 && next-endOfBlock >= 64 {
-			var err error
-			if e, err = ac.slow(window, z); err != nil {
-				return 0, err
-			}
-			next = z + e>>entryAdvance
-		}
-		pos += e & entryBitsMask
-		z = next
-		if z >= 64 {
-			return pos, nil
-		}
+		window = binary.BigEndian.Uint64(s.bits[p:]) << (pos & 7)
+		end = pos + windowBits - symbolBits
 	}
 }

@@ -14,15 +14,16 @@ const (
 // How the background follows the picture: time constants in seconds, levels in
 // luma.
 const (
-	tauStill     = 3   // of a block that looks like the background
-	tauChanged   = 50  // of one that does not
-	tauDeviation = 6   // of a block's own flicker
-	tauLearning  = 0.3 // of all that while learning
-	deviations   = 4   // a block is changed beyond so many deviations
-	leastDev     = 1.2 // deviation of a perfectly still block
-	firstDev     = 3   // of one not known yet
-	largestDev   = 24  // what one frame may say about it
-	lightDoubt   = 0.1 // part of a light change that is uncertain for each block
+	tauStill     = 3    // of a block that looks like the background
+	tauChanged   = 50   // of one that does not
+	tauDeviation = 6    // of a block's own flicker
+	tauLearning  = 0.3  // of all that while learning
+	deviations   = 4    // a block is changed beyond so many deviations
+	leastDev     = 1.2  // deviation of a perfectly still block
+	firstDev     = 3    // of one not known yet
+	largestDev   = 24   // what one frame may say about it
+	largestShift = 96   // and what one change of light may
+	lightDoubt   = 0.05 // part of a light change that is uncertain for each block
 )
 
 // snapshots are how many earlier frames are kept to tell what moves: enough to
@@ -120,29 +121,35 @@ func (b *background) reset(luma []byte) {
 func (b *background) compare(luma []byte, l light, at time.Duration) int {
 	past := b.earlier(at)
 	count := 0
+	// Slices of one known length spare a check at each use.
+	n := len(luma)
+	means, diffs, marks, devs := b.mean[:n], b.diff[:n], b.marks[:n], b.dev[:n]
 	for i, v := range luma {
-		m := b.mean[i]
+		m := means[i]
 		diff := float32(v) - l.expected(m)
 		if m >= bright && diff > 0 { // overexposed: it may be any brighter
 			diff = 0
 		}
-		b.diff[i] = diff
-		b.marks[i] = 0
-		limit := max(deviations*max(b.dev[i], leastDev), b.least)
+		diffs[i] = diff
+		marks[i] = 0
+		if diff <= b.least && diff >= -b.least { // most blocks, most of the time
+			continue
+		}
+		limit := max(deviations*max(devs[i], leastDev), b.least)
 		if diff <= limit && diff >= -limit {
 			continue
 		}
 		if b.ignore != nil && b.ignore[i] {
 			continue
 		}
-		b.marks[i] = changed
+		marks[i] = changed
 		count++
 		if past == nil {
 			continue
 		}
 		move := clip(diff) - float32(past[i])
 		if limit *= 0.75; move > limit || move < -limit {
-			b.marks[i] = changed | active
+			marks[i] = changed | active
 		}
 	}
 	b.remember(at)
@@ -179,46 +186,56 @@ func (b *background) remember(at time.Duration) {
 }
 
 // clip bounds a difference to what a snapshot holds.
-func clip(d float32) float32 { return min(max(d, -127), 127) }
+func clip(d float32) float32 {
+	if d > 127 {
+		return 127
+	}
+	if d < -127 {
+		return -127
+	}
+	return d
+}
 
 // update moves the background to the frame's light and towards the frame.
-func (b *background) update(luma []byte, l light, dt float32, learning bool) {
-	still, moved, dev := rate(dt, tauStill), rate(dt, tauChanged), rate(dt, tauDeviation)
-	devChanged := dev / 8
+func (b *background) update(luma []byte, dt float32, learning bool) {
+	part, devPart := rate(dt, tauStill), rate(dt, tauDeviation)
+	changedPart, changedDev := rate(dt, tauChanged), devPart/8
 	if learning {
-		still = rate(dt, tauLearning)
-		moved = still
-		dev = still
-		devChanged = still
+		part = rate(dt, tauLearning)
+		devPart, changedPart, changedDev = part, part, part
 	}
+	n := len(luma)
+	means, diffs, marks, devs, still := b.mean[:n], b.diff[:n], b.marks[:n], b.dev[:n], b.still[:n]
 	for i, v := range luma {
-		diff := b.diff[i]
+		diff := diffs[i]
 		expected := float32(v) - diff
-		shift := expected - b.mean[i]
-		mark := b.marks[i]
-		part, devPart := still, dev
-		switch {
-		case mark == 0:
-			b.still[i] = 0
-		case mark&active != 0:
-			b.still[i] = 0
-			part, devPart = moved, devChanged
-		default:
-			b.still[i] += dt
-			part, devPart = moved, devChanged
-			if b.still[i] > b.absorb {
-				b.still[i] = 0
-				part, devPart = 1, 0
+		shift := expected - means[i]
+		p, q := part, devPart
+		if mark := marks[i]; mark == 0 {
+			still[i] = 0
+		} else {
+			p, q = changedPart, changedDev
+			still[i] += dt
+			if mark&active != 0 {
+				still[i] = 0
+			} else if still[i] > b.absorb {
+				still[i] = 0
+				p, q = 1, 0
 			}
 		}
-		b.mean[i] = expected + part*diff
+		means[i] = expected + p*diff
 		if diff < 0 {
 			diff = -diff
+		}
+		if diff > largestDev {
+			diff = largestDev
 		}
 		if shift < 0 {
 			shift = -shift
 		}
-		d := b.dev[i]
-		b.dev[i] = d + devPart*(1.4*min(diff, largestDev)-d) + lightDoubt*min(shift, 4*largestDev)
+		if shift > largestShift {
+			shift = largestShift
+		}
+		devs[i] += q*(1.4*diff-devs[i]) + lightDoubt*shift
 	}
 }

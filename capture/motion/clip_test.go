@@ -165,8 +165,9 @@ func BenchmarkClip(b *testing.B) {
 // BenchmarkFeed feeds a grid of 1280×720 pixels in which a figure walks.
 func BenchmarkFeed(b *testing.B) {
 	grids := make([]capture.Grid, 100)
+	empty := newRoom(160, 90, 1)
 	for i := range grids {
-		grids[i] = newRoom(160, 90, 1).figure(i, 40, 8, 20).grid()
+		grids[i] = empty.again().figure(i, 40, 8, 20).grid()
 	}
 	detector := New(DefaultSettings())
 	detector.Feed(0, grids[0])

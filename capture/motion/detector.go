@@ -104,7 +104,7 @@ func (d *Detector) Feed(at time.Duration, g capture.Grid) Result {
 		cells, r.Box = d.blobs.find(d.background.marks, d.width, d.smallest, d.evidence.moving)
 		r.Score = float64(cells) / float64(len(g.Luma))
 	}
-	d.background.update(g.Luma, light, dt, d.learning > 0)
+	d.background.update(g.Luma, dt, d.learning > 0)
 	d.learning = max(d.learning-dt, 0)
 	r.Moving = d.evidence.add(cells > 0, dt)
 	return r

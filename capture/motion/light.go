@@ -9,7 +9,14 @@ type light struct {
 
 // expected is what a block of background m looks like in this light.
 func (l light) expected(m float32) float32 {
-	return min(max(l.gain*m+l.offset, 0), 255)
+	v := l.gain*m + l.offset
+	if v > 255 {
+		return 255
+	}
+	if v > 0 {
+		return v
+	}
+	return 0
 }
 
 // What counts as under- and overexposed: such blocks say little about the light.

@@ -3,6 +3,7 @@ package motion
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/lensward/lensward/capture"
 )
@@ -13,10 +14,23 @@ type room struct {
 	width, height int
 	luma          []float64
 	rand          *rand.Rand
+	noise         []float64 // normally distributed, long enough to seem new each time
+}
+
+// again returns a fresh drawing of an untouched room. Drawing and noise are the
+// costly part of these tests, so both are made once.
+func (r *room) again() *room {
+	next := *r
+	next.luma = slices.Clone(r.luma)
+	return &next
 }
 
 func newRoom(width, height int, seed uint64) *room {
 	r := &room{width: width, height: height, luma: make([]float64, width*height), rand: rand.New(rand.NewPCG(seed, 7))}
+	r.noise = make([]float64, 1<<16)
+	for i := range r.noise {
+		r.noise[i] = r.rand.NormFloat64()
+	}
 	for y := range height {
 		for x := range width {
 			fx, fy := float64(x)/float64(width), float64(y)/float64(height)
@@ -55,16 +69,21 @@ func (r *room) lit(gain, offset float64) *room {
 
 // gamma bends the grey scale, as no gain and offset can.
 func (r *room) gamma(g float64) *room {
+	var bent [256]float64
+	for i := range bent {
+		bent[i] = 255 * math.Pow(float64(i)/255, 1/g)
+	}
 	for i, v := range r.luma {
-		r.luma[i] = 255 * math.Pow(min(max(v, 0), 255)/255, 1/g)
+		r.luma[i] = bent[int(min(max(v, 0), 255))]
 	}
 	return r
 }
 
 // noisy adds noise of the given deviation to each block's mean.
 func (r *room) noisy(deviation float64) *room {
+	at := r.rand.IntN(len(r.noise))
 	for i := range r.luma {
-		r.luma[i] += deviation * r.rand.NormFloat64()
+		r.luma[i] += deviation * r.noise[(at+i)%len(r.noise)]
 	}
 	return r
 }

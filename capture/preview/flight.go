@@ -21,7 +21,6 @@ type flight struct {
 	limit   int
 	frames  map[stamp]ticket
 	room    chan struct{} // holds a token when frames may have left
-	closed  bool
 	arrived uint64 // pictures so far
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -257,7 +258,7 @@ func (t *mjpegTape) next() (sample, error) {
 }
 
 func (t *mjpegTape) length() time.Duration {
-	return time.Duration(float64(t.count) / t.fps * float64(time.Second))
+	return time.Duration(math.Round(float64(t.count) / t.fps * float64(time.Second)))
 }
 
 func (t *mjpegTape) info() FileInfo {

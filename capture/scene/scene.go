@@ -92,6 +92,7 @@ func (s *Scene) Run(ctx context.Context, emit func(capture.Frame)) error {
 	if err := s.settings.Validate(); err != nil {
 		return err
 	}
+	r := newRenderer(s.settings) // painting the room takes a moment, which is not the scene's
 	began := time.Now()
 	start := s.settings.Start
 	if start.IsZero() {
@@ -99,7 +100,6 @@ func (s *Scene) Run(ctx context.Context, emit func(capture.Frame)) error {
 	}
 	pace := newPacer(began, s.settings.Fast)
 	defer pace.stop()
-	r := newRenderer(s.settings)
 	for seq := uint64(0); ; seq++ {
 		if !s.settings.Fast {
 			late := time.Since(began).Seconds() * s.settings.FPS
@@ -125,5 +125,5 @@ func (s *Scene) Run(ctx context.Context, emit func(capture.Frame)) error {
 
 // position is when a frame is taken, from the scene's start.
 func (s Settings) position(seq uint64) time.Duration {
-	return time.Duration(float64(seq) / s.FPS * float64(time.Second))
+	return time.Duration(math.Round(float64(seq) / s.FPS * float64(time.Second)))
 }

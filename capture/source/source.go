@@ -14,6 +14,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -69,8 +70,8 @@ type Info struct {
 // are taken).
 //
 // Parameters of v4l2: are width and height (16 to 8192; 1280 and 720), fps (up to
-// 240; 15) and format (auto, mjpeg or yuyv; auto is mjpeg where the camera has it, else yuyv). The driver
-// may choose another size and rate: Info has those.
+// 240; 15) and format (auto, mjpeg or yuyv; auto is mjpeg where the camera has
+// it, else yuyv). The driver may choose another size and rate: Info has those.
 func Open(name string, opts Options) (capture.Source, Info, error) {
 	u, err := parse(name)
 	if err != nil {
@@ -179,7 +180,7 @@ func (p *params) integer(key string) int {
 func (p *params) size() (width, height int) {
 	width, height = p.integer("width"), p.integer("height")
 	if p.err == nil && (width == 0) != (height == 0) {
-		p.err = fmt.Errorf("width and height are given both or not at all")
+		p.err = errors.New("width and height are given both or not at all")
 	}
 	return width, height
 }
@@ -259,7 +260,7 @@ func openFile(u sourceURL, opts Options) (capture.Source, Info, error) {
 		return nil, Info{}, u.params.err
 	}
 	if u.path == "" {
-		return nil, Info{}, fmt.Errorf("file: names no file")
+		return nil, Info{}, errors.New("file: names no file")
 	}
 	src, err := scene.OpenFile(u.path, o)
 	if err != nil {

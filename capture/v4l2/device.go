@@ -164,7 +164,7 @@ func query(path string, request uintptr, answer unsafe.Pointer) error {
 func checkCapture(path string) error {
 	var c capability
 	if err := query(path, ioctl.IoR(v4l2IoctlClass, numberQueryCap, unsafe.Sizeof(c)), unsafe.Pointer(&c)); err != nil {
-		if errors.Is(err, unix.ENOTTY) {
+		if errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
 			return fmt.Errorf("not a V4L2 device: %w", err)
 		}
 		return err
