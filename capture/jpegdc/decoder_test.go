@@ -290,7 +290,7 @@ func TestMalformed(t *testing.T) {
 		"DC symbol":           {edit(good, dht+21, 12), "DC symbol 12"},
 		"scan unknown":        {edit(good, sos+5, 9), "component 9"},
 		"scan order":          {edit(good, sos+5, 2), "out of order"},
-		"scan tables":         {edit(good, sos+6, 0x40), "do not exist"},
+		"scan tables":         {edit(good, sos+6, 0x40), "there are no Huffman tables"},
 		"scan huffman 2":      {edit(good, sos+6, 0x20), "DC Huffman table 2: no codes"},
 		"scan spectral":       {edit(good, sos+11, 1), "not a sequential one"},
 		"scan components":     {edit(good, sos+4, 4), "scan header"},

@@ -21,7 +21,7 @@ type flight struct {
 	limit   int
 	frames  map[stamp]ticket
 	room    chan struct{} // holds a token when frames may have left
-	arrived uint64 // pictures so far
+	arrived uint64        // pictures so far
 }
 
 func newFlight(limit int) *flight {
