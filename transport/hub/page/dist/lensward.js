@@ -767,12 +767,13 @@ var CameraEvent = class {
   /** @type {Stub|null} the event record, and what it says once opened */
   record = null;
   says = null;
-  /** Milliseconds since 1970 by the camera's clock: first and last thing captured. */
-  start = Infinity;
+  /** Milliseconds since 1970 by the camera's clock: the last thing captured. */
   end = 0;
   clock = 0;
   /** Whether its record is being read, or was. */
   isDescribed = false;
+  #filmed = Infinity;
+  #pictured = Infinity;
   constructor(device, id) {
     this.device = device;
     this.id = id;
@@ -780,12 +781,17 @@ var CameraEvent = class {
   }
   take(stub) {
     const { header } = stub;
-    this.start = Math.min(this.start, header.captured);
+    this.#filmed = Math.min(this.#filmed, header.captured);
+    if (header.kind === THUMBNAIL) this.#pictured = Math.min(this.#pictured, header.captured);
     this.end = Math.max(this.end, header.captured);
     this.clock = Math.max(this.clock, header.clock);
     if (header.kind === THUMBNAIL && isAfter(header, this.thumbnail?.header)) this.thumbnail = stub;
     if (header.kind === CLIP && !this.parts.has(header.part)) this.parts.set(header.part, stub);
     if (header.kind === EVENT) this.record = stub;
+  }
+  /** When it began, as end is given: at its first picture, since the clip begins before anything moves. */
+  get start() {
+    return this.#pictured < Infinity ? this.#pictured : this.#filmed;
   }
   /** Whether the camera said that the clip is whole. */
   get isOver() {
@@ -2558,14 +2564,14 @@ var ViewerPage = class {
     this.#views.cameras.render();
   }
   #showEvent(event) {
-    if (this.#event && this.#event.key !== event?.key) this.#event.element.close();
+    if (this.#event && this.#event.key !== event?.key) this.#event.close();
     if (!event || this.#event) return;
     this.#event = new EventView(this.#viewer, event, {
       pictures: this.#pictures,
       shown: (header) => this.#shown(header),
       closed: () => {
         this.#event = null;
-        if (location.hash.startsWith("#/event/")) location.hash = "#/events";
+        if (location.hash === `#/event/${event.key}`) location.hash = "#/events";
       }
     });
     this.#event.open();

@@ -20,12 +20,13 @@ export class CameraEvent {
   /** @type {Stub|null} the event record, and what it says once opened */
   record = null;
   says = null;
-  /** Milliseconds since 1970 by the camera's clock: first and last thing captured. */
-  start = Infinity;
+  /** Milliseconds since 1970 by the camera's clock: the last thing captured. */
   end = 0;
   clock = 0;
   /** Whether its record is being read, or was. */
   isDescribed = false;
+  #filmed = Infinity;
+  #pictured = Infinity;
 
   constructor(device, id) {
     this.device = device;
@@ -35,12 +36,18 @@ export class CameraEvent {
 
   take(stub) {
     const { header } = stub;
-    this.start = Math.min(this.start, header.captured);
+    this.#filmed = Math.min(this.#filmed, header.captured);
+    if (header.kind === THUMBNAIL) this.#pictured = Math.min(this.#pictured, header.captured);
     this.end = Math.max(this.end, header.captured);
     this.clock = Math.max(this.clock, header.clock);
     if (header.kind === THUMBNAIL && isAfter(header, this.thumbnail?.header)) this.thumbnail = stub;
     if (header.kind === CLIP && !this.parts.has(header.part)) this.parts.set(header.part, stub);
     if (header.kind === EVENT) this.record = stub;
+  }
+
+  /** When it began, as end is given: at its first picture, since the clip begins before anything moves. */
+  get start() {
+    return this.#pictured < Infinity ? this.#pictured : this.#filmed;
   }
 
   /** Whether the camera said that the clip is whole. */

@@ -135,14 +135,14 @@ class ViewerPage {
   }
 
   #showEvent(event) {
-    if (this.#event && this.#event.key !== event?.key) this.#event.element.close();
+    if (this.#event && this.#event.key !== event?.key) this.#event.close();
     if (!event || this.#event) return;
     this.#event = new EventView(this.#viewer, event, {
       pictures: this.#pictures,
       shown: (header) => this.#shown(header),
       closed: () => {
         this.#event = null;
-        if (location.hash.startsWith("#/event/")) location.hash = "#/events";
+        if (location.hash === `#/event/${event.key}`) location.hash = "#/events";
       },
     });
     this.#event.open();
