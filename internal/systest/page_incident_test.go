@@ -193,7 +193,7 @@ func (home *paintedHome) checkCards(t *testing.T, tb *tab) {
 	}
 	for key, s := range cards {
 		if p, ok := home.paints[key]; !ok || !s.is(p) {
-			t.Errorf("the card of event %.8s looks like %+v, want %v", key, s, p)
+			t.Errorf("the card of event %s looks like %+v, want %v", key, s, p)
 		}
 	}
 }
