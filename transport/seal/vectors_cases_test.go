@@ -105,6 +105,8 @@ func (m *maker) makeBadBytes() {
 	m.bad("bad-long-envelope", "an envelope that says it is longer than the limit", seal.ReasonTooLarge, long)
 	huge := append([]byte{0xd2, 0x84, 0x5b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, bytes.Repeat([]byte{0}, 100)...)
 	m.bad("bad-huge-length", "a byte string of 2^63-1 bytes", seal.ReasonTruncated, huge)
+	huger := append([]byte{0xd2, 0x84, 0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, bytes.Repeat([]byte{0}, 100)...)
+	m.bad("bad-huger-length", "a byte string of 2^64-1 bytes", seal.ReasonTruncated, huger)
 	other := m.seal(m.small(), m.draft(seal.KindThumbnail), first(m.record))
 	m.bad("bad-swapped-bodies", "another item's body of the same size", seal.ReasonBodyHash, append(bytes.Clone(env), other.Body...))
 	flipped := bytes.Clone(b)

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/veraison/go-cose"
@@ -266,7 +267,7 @@ func classify(err error, cut bool) error {
 	var unknown *cbor.UnknownFieldError
 	var dup *cbor.DupMapKeyError
 	var indef *cbor.IndefiniteLengthError
-	short := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+	short := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || isBeyondMemory(err)
 	switch {
 	case short && cut:
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
@@ -277,6 +278,13 @@ func classify(err error, cut bool) error {
 	default:
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
+}
+
+// isBeyondMemory recognises a string that says it is longer than an int counts,
+// which the library has no error of its own for. The bytes end before it does, on
+// a 32-bit machine as on a 64-bit one.
+func isBeyondMemory(err error) bool {
+	return strings.Contains(err.Error(), "string length") && strings.Contains(err.Error(), "integer overflow")
 }
 
 // ParseKey reads a SubjectPublicKeyInfo in DER. Only ECDSA P-256 in its one
