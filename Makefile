@@ -26,13 +26,13 @@ test: ## everything that must pass before a merge; installs the tools that it ne
 unit: ## the Go tests alone, with the race detector where it is not too slow
 	scripts/unit.sh
 
-test-arm: ## the packages a camera leans on, as armv6, armv7 and arm64 programs
+test-arm: ## the packages a camera leans on, as ARM programs (ARM=all: armv7 too)
 	scripts/test-arm.sh
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	scripts/fuzz.sh $(FUZZTIME)
 
-lint: ## gofmt, go vet for each architecture, staticcheck, shell syntax
+lint: ## gofmt, go vet here and for 32-bit ARM, staticcheck, shell syntax
 	scripts/lint.sh
 
 page: ## build the viewer page again, after its tests
@@ -40,6 +40,9 @@ page: ## build the viewer page again, after its tests
 
 bench: ## every benchmark, COUNT (3) times
 	go test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
+
+bench-peers: ## speed beside other programs' (ARGS=FILE.mjpeg adds motion)
+	scripts/bench-peers.sh $(ARGS)
 
 size: ## the agent for each ARM, stripped, against its limit
 	scripts/size.sh
@@ -54,6 +57,6 @@ clean: ## what was built
 	rm -rf bin dist
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: all build demo test unit test-arm fuzz lint page bench size kills setup clean help
+.PHONY: all build demo test unit test-arm fuzz lint page bench bench-peers size kills setup clean help
