@@ -3,10 +3,12 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,10 +25,26 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                filepath.Join("testdata", "script"),
-		Setup:              func(env *testscript.Env) error { return vectorOwner(filepath.Join(env.WorkDir, "owner")) },
+		Setup:              vectorScene,
 		Cmds:               map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "vector": vectorFiles, "await": await, "accounted": accounted},
 		RequireUniqueNames: true,
 	})
+}
+
+// vectorScene gives a script the vectors' owner, in the directory owner, and their
+// camera's ID in $DEVICE.
+func vectorScene(env *testscript.Env) error {
+	dir := filepath.Join(env.WorkDir, "owner")
+	if err := vectorOwner(dir); err != nil {
+		return err
+	}
+	records, err := filepath.Glob(filepath.Join(dir, "*.ownership"))
+	if err != nil || len(records) != 1 {
+		return fmt.Errorf("the vectors' owner has %d cameras: %w", len(records), err)
+	}
+	device, _, _ := strings.Cut(filepath.Base(records[0]), "-")
+	env.Setenv("DEVICE", device)
+	return nil
 }
 
 // TestPairWithRunningAgent is apart from the other scripts: it takes the agent's
