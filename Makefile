@@ -29,7 +29,7 @@ unit: ## the Go tests alone, with the race detector where it is not too slow
 test-arm: ## the packages a camera leans on, as ARM programs (ARM=all: armv7 too)
 	scripts/test-arm.sh
 
-fuzz: ## each fuzz target for FUZZTIME (30s)
+fuzz: ## every fuzz target for FUZZTIME (30s)
 	scripts/fuzz.sh $(FUZZTIME)
 
 lint: ## gofmt, go vet here and for 32-bit ARM, staticcheck, shell syntax
