@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,16 +102,21 @@ func (b *bubble) pair() *ownership.Ownership {
 	return o
 }
 
-// settle waits until all that is in the spool was delivered and opened.
-func (b *bubble) settle() {
+// settle waits until all that is in the spool was delivered and opened, and the
+// viewer misses nothing that the camera did not say it dropped; it returns the
+// viewer's account of that moment.
+func (b *bubble) settle() viewer.Summary {
 	b.t.Helper()
 	for range 600 {
 		time.Sleep(time.Second)
-		if b.agent.Stats().Spool.Depth == 0 && b.viewer.Summary().Opened >= b.agent.Stats().Delivery.Delivered {
-			return
+		seen := b.viewer.Summary()
+		unexplained := slices.ContainsFunc(seen.Missing, func(m seal.Missing) bool { return !m.Dropped })
+		if b.agent.Stats().Spool.Depth == 0 && seen.Opened >= b.agent.Stats().Delivery.Delivered && !unexplained {
+			return seen
 		}
 	}
 	b.t.Fatalf("not settled in ten minutes: %+v, %+v", b.agent.Stats().Delivery, b.viewer.Summary())
+	return viewer.Summary{}
 }
 
 // awaitArrival waits until the device has found its way back and more than the
@@ -133,13 +139,13 @@ func TestWholeDeviceInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := startBubble(t, film, nil)
 		time.Sleep(3 * time.Minute)
-		b.settle()
-		st, seen := b.agent.Stats(), b.viewer.Summary()
+		seen := b.settle()
+		st := b.agent.Stats()
 		b.stop()
 		if st.Recorder.Events < 3 || st.Recorder.Frames < 800 {
 			t.Errorf("%d events in %d frames of three minutes", st.Recorder.Events, st.Recorder.Frames)
 		}
-		if seen.Opened < st.Delivery.Delivered || seen.WronglyShown != 0 || seen.Withheld != 0 || len(seen.Missing) != 0 {
+		if seen.Opened < st.Delivery.Delivered || seen.WronglyShown != 0 || seen.Withheld != 0 {
 			t.Errorf("the viewer's account is %+v of %d delivered", seen, st.Delivery.Delivered)
 		}
 		events := b.viewer.Footage()
@@ -164,8 +170,7 @@ func TestHubGoneForAnHour(t *testing.T) {
 		waiting := b.agent.Stats().Spool.Items
 		b.courier.fail(b.agent.Device().ID(), false)
 		b.awaitArrival(before)
-		b.settle()
-		seen := b.viewer.Summary()
+		seen := b.settle()
 		b.stop()
 		after := b.courier.arrived()[before:]
 		if after[0].Kind != seal.KindThumbnail {
@@ -176,8 +181,8 @@ func TestHubGoneForAnHour(t *testing.T) {
 				t.Errorf("thumbnail %d was newer than the first one sent, %d", h.Seq, after[0].Seq)
 			}
 		}
-		if waiting[1] < 50 || len(seen.Missing) != 0 || seen.Withheld != 0 {
-			t.Errorf("%v items waited after the hour; missing %+v", waiting, seen.Missing)
+		if waiting[1] < 50 || seen.Withheld != 0 {
+			t.Errorf("%v items waited after the hour; %d withheld", waiting, seen.Withheld)
 		}
 	})
 }
@@ -198,7 +203,7 @@ func TestSmallBudgetSaysWhatItDropped(t *testing.T) {
 		b.awaitArrival(before)
 		b.settle()
 		time.Sleep(10 * time.Minute) // the viewer asks for what is missing, and hears of gaps
-		seen := b.viewer.Summary()
+		seen := b.settle()
 		b.stop()
 		clips := 0
 		for _, m := range seen.Missing {
