@@ -49,18 +49,18 @@ func openPreview(ctx context.Context, width, height int, wait bool, log *slog.Lo
 }
 
 func (e *previewEye) feed(ctx context.Context, f capture.Frame) ([]sight, error) {
-	var out []sight
-	for sent := false; !sent; {
-		if !e.wait {
-			select {
-			case e.frames <- f:
-			default: // passed over
-			}
-			break
-		}
+	if !e.wait {
 		select {
 		case e.frames <- f:
-			sent = true
+		default: // passed over
+		}
+		return e.collect(nil)
+	}
+	var out []sight
+	for {
+		select {
+		case e.frames <- f:
+			return e.collect(out)
 		case s, ok := <-e.sights:
 			if !ok {
 				return out, e.ended()
@@ -70,6 +70,10 @@ func (e *previewEye) feed(ctx context.Context, f capture.Frame) ([]sight, error)
 			return out, ctx.Err()
 		}
 	}
+}
+
+// collect adds the sights that are ready.
+func (e *previewEye) collect(out []sight) ([]sight, error) {
 	for {
 		select {
 		case s, ok := <-e.sights:
