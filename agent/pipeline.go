@@ -18,6 +18,7 @@ import (
 	"github.com/lensward/lensward/capture/clip"
 	"github.com/lensward/lensward/capture/motion"
 	"github.com/lensward/lensward/capture/source"
+	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/spool"
 )
@@ -144,7 +145,7 @@ func (a *Agent) film(ctx context.Context, src capture.Source, finite bool, emit 
 		if time.Since(started) > longestPause {
 			pause = time.Second
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause); err != nil {
 			return err
 		}
 		pause = min(2*pause, longestPause)
@@ -291,16 +292,5 @@ func (a *Agent) recorderSettings(wait bool) recorder.Settings {
 		Ring:  clip.RingSettings{Duration: events.PreRoll + time.Second, Bytes: int(c.Clip.Memory.Bytes)},
 		Clock: func() seal.ClockTrust { return clockTrust(time.Now()) },
 		Log:   a.log,
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
 	}
 }

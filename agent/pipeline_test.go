@@ -12,6 +12,7 @@ import (
 	"github.com/lensward/lensward/agent/config"
 	"github.com/lensward/lensward/capture"
 	"github.com/lensward/lensward/capture/source"
+	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/seal"
 )
 
@@ -48,7 +49,7 @@ type flaky struct{ frames int }
 func (f flaky) Run(ctx context.Context, emit func(capture.Frame)) error {
 	for i := range f.frames {
 		emit(capture.Frame{Seq: uint64(i)})
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := wait.For(ctx, time.Second); err != nil {
 			return err
 		}
 	}

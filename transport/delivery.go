@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/recovery"
 )
 
@@ -74,7 +75,7 @@ func (d *Delivery) Run(ctx context.Context) error {
 	defer d.board.enter(Stopped)
 	for {
 		d.board.enter(Waiting)
-		if err := sleep(ctx, d.opts.Schedule.Slot(d.now())); err != nil {
+		if err := wait.For(ctx, d.opts.Schedule.Slot(d.now())); err != nil {
 			return err
 		}
 		err := d.visit(ctx)
@@ -185,18 +186,6 @@ func (d *Delivery) ignore(m Message) {
 	d.board.update(func(s *Stats) { s.Ignored++ })
 	d.log.Debug("message of the hub ignored", slog.String("type", string(m.Type)),
 		slog.String("ref", m.Ref.String()), slog.String("detail", m.Detail))
-}
-
-// sleep waits for d, or less if ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // errSilent ends a session whose hub answers nothing.

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/lensward/lensward/capture"
+	"github.com/lensward/lensward/internal/wait"
 )
 
 // ErrNoFFmpeg says that the program ffmpeg, which decodes H.264, is not there.
@@ -169,22 +170,10 @@ func (d *Decoder) Run(ctx context.Context, frames <-chan capture.Frame, emit fun
 			return fmt.Errorf("decode H.264: no picture from ffmpeg in %d starts: %w", failures, err)
 		}
 		d.settings.Log.Warn("ffmpeg died; it is started again", "error", err, "after", backoff)
-		if err := sleep(ctx, backoff); err != nil {
+		if err := wait.For(ctx, backoff); err != nil {
 			return err
 		}
 		backoff = min(2*backoff, longBackoff)
-	}
-}
-
-// sleep waits, or returns ctx's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
 

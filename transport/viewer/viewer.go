@@ -25,6 +25,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
 )
@@ -213,7 +214,7 @@ func (v *Viewer) Run(ctx context.Context, on func(Event)) error {
 			} else if due, ok := v.nextDue(); ok {
 				pause = min(time.Until(due), shortestRound)
 			}
-			if sleep(ctx, pause) != nil {
+			if wait.For(ctx, pause) != nil {
 				return errors.Join(ctx.Err(), v.saveHeads())
 			}
 			continue
@@ -222,7 +223,7 @@ func (v *Viewer) Run(ctx context.Context, on func(Event)) error {
 		pause := max(backoff(failed, backoffMost), retryAfter(err))
 		v.log.Warn("hub trouble", "err", err, "again_in", pause)
 		v.emit(Trouble{Err: err, Retry: pause})
-		if sleep(ctx, pause) != nil {
+		if wait.For(ctx, pause) != nil {
 			return errors.Join(ctx.Err(), v.saveHeads())
 		}
 	}
@@ -247,7 +248,7 @@ func (v *Viewer) SyncOnce(ctx context.Context, on func(Event)) error {
 			return v.saveHeads()
 		case err == nil:
 			failed = 0
-			if due, ok := v.nextDue(); ok && !v.full && sleep(ctx, time.Until(due)) != nil {
+			if due, ok := v.nextDue(); ok && !v.full && wait.For(ctx, time.Until(due)) != nil {
 				return errors.Join(ctx.Err(), v.saveHeads())
 			}
 		default:
@@ -256,7 +257,7 @@ func (v *Viewer) SyncOnce(ctx context.Context, on func(Event)) error {
 			}
 			pause := max(backoff(failed, backoffMost), retryAfter(err))
 			v.emit(Trouble{Err: err, Retry: pause})
-			if sleep(ctx, pause) != nil {
+			if wait.For(ctx, pause) != nil {
 				return errors.Join(ctx.Err(), v.saveHeads())
 			}
 		}
@@ -328,19 +329,4 @@ func (v *Viewer) poll(ctx context.Context, wait time.Duration) ([]row, error) {
 		return nil, fmt.Errorf("read time line: it ended at %d and now ends at %d: %w", v.after, next, ErrAnswer)
 	}
 	return rows, nil
-}
-
-// sleep waits, or returns ctx's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
