@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lensward/lensward/internal/durable"
+	"github.com/lensward/lensward/internal/secret"
 	"github.com/lensward/lensward/transport"
 	"github.com/lensward/lensward/transport/blob"
 	"github.com/lensward/lensward/transport/enrol"
@@ -131,13 +131,9 @@ func (d *enrolledDialer) Dial(ctx context.Context) (transport.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := durable.Open(a.config.State.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the hub: %w", err)
-	}
 	trust := &tls.Config{RootCAs: d.pool, MinVersion: tls.VersionTLS13}
 	cert, err := enrol.LoadOrEnrol(ctx, enrol.Options{
-		URL: c.URL, TLS: trust, Token: token, Key: a.device.Key(), Dir: dir, Log: a.log,
+		URL: c.URL, TLS: trust, Token: token, Key: a.device.Key(), Dir: a.device.Dir(), Log: a.log,
 	})
 	if err != nil {
 		return nil, err
@@ -148,7 +144,7 @@ func (d *enrolledDialer) Dial(ctx context.Context) (transport.Session, error) {
 }
 
 // readToken reads the enrolment token, "" where none is configured.
-func readToken(name string) (enrol.Secret, error) {
+func readToken(name string) (secret.Text, error) {
 	if name == "" {
 		return "", nil
 	}
@@ -161,5 +157,5 @@ func readToken(name string) (enrol.Secret, error) {
 	if err != nil {
 		return "", fmt.Errorf("read enrolment token: %w", err)
 	}
-	return enrol.Secret(strings.TrimSpace(string(b))), nil
+	return secret.Text(strings.TrimSpace(string(b))), nil
 }

@@ -117,6 +117,11 @@ func (d *Device) Close() error { return d.unlock() }
 // ID is the device's ID.
 func (d *Device) ID() seal.ID { return d.id }
 
+// Dir is the state directory, for what others keep beside the device's own. Only
+// this one handle may be used: opening the directory again would clear away what
+// is being written through it.
+func (d *Device) Dir() *durable.Dir { return d.dir }
+
 // Key is the device's key.
 func (d *Device) Key() *devicekey.Key { return d.key }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lensward/lensward/cmd/internal/cli"
+	"github.com/lensward/lensward/internal/secret"
 	"github.com/lensward/lensward/transport/hub"
 	"github.com/lensward/lensward/transport/hub/page"
 )
@@ -71,7 +72,7 @@ func runHub(ctx context.Context, f hubFlags, out, errOut io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("read enrolment token: %w", err)
 		}
-		f.options.EnrolToken = hub.Secret(strings.TrimSpace(string(b)))
+		f.options.EnrolToken = secret.Text(strings.TrimSpace(string(b)))
 	}
 	f.options.Version, f.options.Log, f.options.Page = version, log, page.FS()
 	h, err := hub.New(f.options)

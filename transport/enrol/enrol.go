@@ -30,6 +30,7 @@ import (
 	"unicode"
 
 	"github.com/lensward/lensward/internal/durable"
+	"github.com/lensward/lensward/internal/secret"
 	"github.com/lensward/lensward/transport/seal"
 )
 
@@ -61,7 +62,7 @@ type Options struct {
 	// must sign the device's. Needed.
 	TLS *tls.Config
 	// Token is sent to a hub that asks for one; "" sends none.
-	Token Secret
+	Token secret.Text
 	// Key is the device's key.
 	Key crypto.Signer
 	// Dir is where the certificate is kept.
@@ -73,18 +74,6 @@ type Options struct {
 	// Log is told when a certificate is got or found broken; default none.
 	Log *slog.Logger
 }
-
-// Secret does not show itself.
-type Secret string
-
-// String hides the secret.
-func (Secret) String() string { return "redacted" }
-
-// GoString hides the secret.
-func (Secret) GoString() string { return "redacted" }
-
-// LogValue hides the secret.
-func (Secret) LogValue() slog.Value { return slog.StringValue("redacted") }
 
 // StatusError is a hub that answered, and not with a certificate.
 type StatusError struct {

@@ -27,23 +27,12 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/lensward/lensward/internal/durable"
+	"github.com/lensward/lensward/internal/secret"
 	"github.com/lensward/lensward/transport/hub/authority"
 	"github.com/lensward/lensward/transport/hub/front"
 	"github.com/lensward/lensward/transport/hub/store"
 	"github.com/lensward/lensward/transport/seal"
 )
-
-// Secret is a text that does not show itself in logs.
-type Secret string
-
-// String hides the secret.
-func (Secret) String() string { return "[secret]" }
-
-// GoString hides the secret.
-func (Secret) GoString() string { return "[secret]" }
-
-// LogValue hides the secret.
-func (Secret) LogValue() slog.Value { return slog.StringValue("[secret]") }
 
 // Options are a hub's settings. Only Dir is needed.
 type Options struct {
@@ -70,7 +59,7 @@ type Options struct {
 	Page fs.FS
 
 	// EnrolToken, where set, has to come with every enrolment.
-	EnrolToken Secret
+	EnrolToken secret.Text
 	// EnrolRate is how many enrolments a second are answered, over all devices; 0 is 50.
 	EnrolRate float64
 

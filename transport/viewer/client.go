@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
+	"github.com/lensward/lensward/internal/secret"
 	"github.com/lensward/lensward/transport/hub/signin"
 	"github.com/lensward/lensward/transport/seal"
 )
@@ -34,14 +34,8 @@ const (
 	maxRetryAfter = time.Minute
 )
 
-// token is a session's bearer token. It is a secret and prints as none.
-type token string
-
-// String hides the token.
-func (token) String() string { return "[secret]" }
-
-// LogValue hides the token.
-func (token) LogValue() slog.Value { return slog.StringValue("[secret]") }
+// token is a session's bearer token.
+type token = secret.Text
 
 // StatusError is an answer with a status other than the expected one.
 type StatusError struct {
