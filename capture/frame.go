@@ -8,6 +8,7 @@ package capture
 
 import (
 	"context"
+	"image"
 	"time"
 )
 
@@ -57,6 +58,21 @@ type Frame struct {
 	Key bool
 	// Data is the encoded picture.
 	Data []byte
+	// Preview is a small picture of about the same moment, where the source had one
+	// at little cost: motion is found on it, and no decoder is needed. Sources that
+	// give previews need not give one with every frame: ten a second are enough.
+	Preview *Preview
+}
+
+// Preview is a small picture of a moment. It is shared as Frame.Data is.
+type Preview struct {
+	// Grid is the picture's luma, coarse: about as many cells as the whole frame has
+	// blocks of 8×8, or fewer.
+	Grid Grid
+	// Image or JPEG is the picture itself, in colour, of which a thumbnail is made.
+	// One of them is set. Image is full range (BT.601), as a JPEG is.
+	Image *image.YCbCr
+	JPEG  []byte
 }
 
 // Source is a camera, or what stands in for one.
