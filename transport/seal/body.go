@@ -25,7 +25,31 @@ type Event struct {
 	LostParts uint32 `json:"lost_parts,omitempty"`
 	// Continues is the event that this one carries on, after the longest duration.
 	Continues EventID `json:"continues,omitzero"`
+	// Cause is what happened; the zero value is motion.
+	Cause EventCause `json:"cause,omitempty"`
+	// Zones names the zones that it touched, at most MaxZones of 1 to MaxZoneName
+	// bytes each.
+	Zones []string `json:"zones,omitempty"`
 }
+
+// EventCause says what an event was.
+type EventCause string
+
+// The causes.
+const (
+	// CauseMotion: something moved.
+	CauseMotion EventCause = "motion"
+	// CauseCovered: something blocked the camera's view.
+	CauseCovered EventCause = "covered"
+	// CauseMoved: the camera itself was turned or knocked.
+	CauseMoved EventCause = "moved"
+)
+
+// Bounds of Event.Zones.
+const (
+	MaxZones    = 16
+	MaxZoneName = 32
+)
 
 // Checkpoint is the body of a checkpoint item: how the device stands at its
 // place in the chain.
@@ -76,6 +100,19 @@ func ParseEvent(b []byte) (Event, error) {
 	for _, v := range e.Box {
 		if !isShare(v) {
 			return Event{}, fmt.Errorf("read event body: box out of range")
+		}
+	}
+	switch e.Cause {
+	case "", CauseMotion, CauseCovered, CauseMoved:
+	default:
+		return Event{}, fmt.Errorf("read event body: cause %.40q is not known", string(e.Cause))
+	}
+	if len(e.Zones) > MaxZones {
+		return Event{}, fmt.Errorf("read event body: %d zones, at most %d", len(e.Zones), MaxZones)
+	}
+	for _, z := range e.Zones {
+		if len(z) < 1 || len(z) > MaxZoneName {
+			return Event{}, fmt.Errorf("read event body: a zone's name has %d bytes, 1 to %d", len(z), MaxZoneName)
 		}
 	}
 	return e, nil

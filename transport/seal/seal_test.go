@@ -133,7 +133,7 @@ func checkMissing(t *testing.T, round int, got []seal.Missing, have, dropped map
 }
 
 func TestBodies(t *testing.T) {
-	for _, bad := range []string{``, `[]`, `{"start":5,"end":4}`, `{"start":-1}`, `{"score":1.5}`, `{"box":[0,0,0,2]}`, `{"continues":"xyz"}`} {
+	for _, bad := range []string{``, `[]`, `{"start":5,"end":4}`, `{"start":-1}`, `{"score":1.5}`, `{"box":[0,0,0,2]}`, `{"continues":"xyz"}`, `{"cause":"bored"}`, `{"zones":[""]}`, `{"zones":["` + strings.Repeat("x", 33) + `"]}`} {
 		if _, err := seal.ParseEvent([]byte(bad)); err == nil {
 			t.Errorf("event body %s was read", bad)
 		}
@@ -148,6 +148,10 @@ func TestBodies(t *testing.T) {
 	}
 	e, err := seal.ParseEvent([]byte(`{"start":1,"end":2,"score":0.5,"box":[0,0,1,1],"parts":3,"new_member":true}`))
 	if err != nil || e.Parts != 3 {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	e, err = seal.ParseEvent([]byte(`{"start":1,"end":2,"cause":"covered","zones":["door","gate"]}`))
+	if err != nil || e.Cause != seal.CauseCovered || len(e.Zones) != 2 {
 		t.Errorf("got %+v, %v", e, err)
 	}
 }

@@ -228,6 +228,9 @@ function stringEnd(text2, start) {
 // transport/hub/page/src/bodies.js
 var MAX_BODY = 96 << 10;
 var MAX_DROPPED = 256;
+var CAUSES = ["motion", "covered", "moved"];
+var MAX_ZONES = 16;
+var MAX_ZONE_NAME = 32;
 var BodyError = class extends Error {
   constructor(message) {
     super(message);
@@ -248,17 +251,20 @@ function parse(bytes2, what) {
 var isCount = (v) => Number.isSafeInteger(v) && v >= 0;
 var isPlace = (v) => isCount(v) && v >= 1;
 var isShare = (v) => typeof v === "number" && v >= 0 && v <= 1;
+var isZone = (v) => typeof v === "string" && v !== "" && utf8(v).length <= MAX_ZONE_NAME;
 var isHash = (v) => typeof v === "string" && /^[0-9a-f]{64}$/.test(v);
 function must(holds, message) {
   if (!holds) throw new BodyError(message);
 }
 function parseEvent(bytes2) {
-  const { start = 0, end = 0, score = 0, box = [0, 0, 0, 0], parts = 0, lost_parts: lostParts = 0, continues = "" } = parse(bytes2, "event");
+  const { start = 0, end = 0, score = 0, box = [0, 0, 0, 0], parts = 0, lost_parts: lostParts = 0, continues = "", cause = "", zones = [] } = parse(bytes2, "event");
   must(isCount(start) && isCount(end) && start <= end, "the event's times are out of range");
   must(isShare(score) && Array.isArray(box) && box.length === 4 && box.every(isShare), "the event's score or box is out of range");
   must(isCount(parts) && isCount(lostParts), "the event's parts are no counts");
   must(continues === "" || /^[0-9a-f]{32}$/.test(continues), "the event continues something that is no event");
-  return { start, end, score, box, parts, lostParts, continues };
+  must(cause === "" || CAUSES.includes(cause), "the event's cause is not known");
+  must(Array.isArray(zones) && zones.length <= MAX_ZONES && zones.every(isZone), "the event's zones are out of range");
+  return { start, end, score, box, parts, lostParts, continues, cause: cause || "motion", zones };
 }
 function parseCheckpoint(bytes2) {
   const { cause = "", depth = 0, bytes: waiting = 0, dropped = 0, aside = 0, uptime = 0 } = parse(bytes2, "checkpoint");

@@ -1352,6 +1352,12 @@ var PROTECTIONS = {
   2: "a security chip in the camera: it cannot be copied"
 };
 var PROTECTIONS_SHORT = { 1: "file", 2: "security chip" };
+var CAUSES = { covered: "view blocked", moved: "camera moved" };
+var CAUSE_TEXTS = {
+  motion: "something moved",
+  covered: "something blocked the camera's view",
+  moved: "the camera itself was turned or knocked"
+};
 var DROPPED = {
   budget: "its storage for what was not delivered yet was used up",
   full: "its storage was full",
@@ -2035,6 +2041,8 @@ var EventView = class {
       ["Sealed by", `${cameraName(header.device)}, whose key signed every item shown here. This browser checked it.`],
       ["Began", fullText(says?.start ?? event.start)],
       says && ["Lasted", lengthText((says.end - says.start) / 1e3)],
+      says && ["What", CAUSE_TEXTS[says.cause]],
+      says?.zones.length > 0 && ["Where", says.zones.join(", ")],
       says && ["Movement", `up to ${Math.round(says.score * 100)} % of the picture`],
       ["Clock", CLOCKS[event.clock]],
       ["Key", PROTECTIONS[header.protection]],
@@ -2250,6 +2258,7 @@ function placeholderText(event, failure) {
 function badgeWords(event) {
   const words = [];
   if (event.clock === CLOCK_FLOOR) words.push("clock uncertain");
+  if (event.says && CAUSES[event.says.cause]) words.push(CAUSES[event.says.cause]);
   if (event.says) words.push(lengthText((event.says.end - event.says.start) / 1e3));
   if (!event.isOver && Date.now() - event.end < RUNNING_MS) words.push("now");
   return words;

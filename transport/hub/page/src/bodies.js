@@ -1,11 +1,14 @@
 // The JSON bodies of event, checkpoint and gap items. Members that are not
 // known are ignored; known ones have to be of their type and range.
 
-import { fromUTF8 } from "./bytes.js";
+import { fromUTF8, utf8 } from "./bytes.js";
 import { parseJSON } from "./json.js";
 
 const MAX_BODY = 96 << 10;
 const MAX_DROPPED = 256;
+const CAUSES = ["motion", "covered", "moved"];
+const MAX_ZONES = 16;
+const MAX_ZONE_NAME = 32;
 
 export class BodyError extends Error {
   constructor(message) {
@@ -29,6 +32,7 @@ function parse(bytes, what) {
 const isCount = (v) => Number.isSafeInteger(v) && v >= 0;
 const isPlace = (v) => isCount(v) && v >= 1;
 const isShare = (v) => typeof v === "number" && v >= 0 && v <= 1;
+const isZone = (v) => typeof v === "string" && v !== "" && utf8(v).length <= MAX_ZONE_NAME;
 const isHash = (v) => typeof v === "string" && /^[0-9a-f]{64}$/.test(v);
 
 function must(holds, message) {
@@ -37,12 +41,14 @@ function must(holds, message) {
 
 /** What an event was: times in milliseconds since 1970, score and box as shares of the picture. */
 export function parseEvent(bytes) {
-  const { start = 0, end = 0, score = 0, box = [0, 0, 0, 0], parts = 0, lost_parts: lostParts = 0, continues = "" } = parse(bytes, "event");
+  const { start = 0, end = 0, score = 0, box = [0, 0, 0, 0], parts = 0, lost_parts: lostParts = 0, continues = "", cause = "", zones = [] } = parse(bytes, "event");
   must(isCount(start) && isCount(end) && start <= end, "the event's times are out of range");
   must(isShare(score) && Array.isArray(box) && box.length === 4 && box.every(isShare), "the event's score or box is out of range");
   must(isCount(parts) && isCount(lostParts), "the event's parts are no counts");
   must(continues === "" || /^[0-9a-f]{32}$/.test(continues), "the event continues something that is no event");
-  return { start, end, score, box, parts, lostParts, continues };
+  must(cause === "" || CAUSES.includes(cause), "the event's cause is not known");
+  must(Array.isArray(zones) && zones.length <= MAX_ZONES && zones.every(isZone), "the event's zones are out of range");
+  return { start, end, score, box, parts, lostParts, continues, cause: cause || "motion", zones };
 }
 
 /** How the camera stood at a place in its chain. */

@@ -51,6 +51,7 @@ test("bodies", () => {
   const hash = "0".repeat(64);
   const good = [
     [parseEvent, { start: 1, end: 2, score: 0.5, box: [0, 0, 1, 1], parts: 2, lost_parts: 1, continues: "0".repeat(32) }],
+    [parseEvent, { start: 1, end: 2, score: 0.5, box: [0, 0, 1, 1], parts: 2, cause: "covered", zones: ["door", "gate"] }],
     [parseCheckpoint, { cause: "start", depth: 1, bytes: 2, dropped: 3, aside: 4, uptime: 5 }],
     [parseGap, { dropped: [{ chain: 1, from: 1, to: 2, first_prev: hash, last_hash: hash, kind: 2, reason: "full" }] }],
   ];
@@ -65,6 +66,16 @@ test("bodies", () => {
       }
     }
     for (const wrong of ["null", "[]", "1", '{"start":1,"start":2}', "[".repeat(50_000)]) assert.throws(() => parse(utf8(wrong === "[]" ? "[]" : wrong)), BodyError);
+  }
+});
+
+test("an event's cause and zones", () => {
+  const event = (more) => utf8(JSON.stringify({ start: 1, end: 2, score: 0, box: [0, 0, 0, 0], parts: 0, ...more }));
+  assert.equal(parseEvent(event({})).cause, "motion");
+  assert.equal(parseEvent(event({ cause: "moved" })).cause, "moved");
+  assert.deepEqual(parseEvent(event({ zones: ["door"] })).zones, ["door"]);
+  for (const bad of [{ cause: "bored" }, { cause: 1 }, { zones: "door" }, { zones: [""] }, { zones: [1] }, { zones: ["x".repeat(33)] }, { zones: Array(17).fill("x") }]) {
+    assert.throws(() => parseEvent(event(bad)), BodyError, JSON.stringify(bad));
   }
 });
 

@@ -5,7 +5,7 @@ import { sleep } from "../jobs.js";
 import { facts, h, save, setText } from "./dom.js";
 import { engineFor } from "./player.js";
 import { fullText, lengthText } from "./time.js";
-import { cameraName, CLOCKS, PROTECTIONS } from "./words.js";
+import { cameraName, CAUSE_TEXTS, CLOCKS, PROTECTIONS } from "./words.js";
 
 const URGENT = 4e15;
 const PATIENCE_MS = 5_000; // how long a part is waited for that later parts have overtaken
@@ -110,6 +110,8 @@ export class EventView {
       ["Sealed by", `${cameraName(header.device)}, whose key signed every item shown here. This browser checked it.`],
       ["Began", fullText(says?.start ?? event.start)],
       says && ["Lasted", lengthText((says.end - says.start) / 1000)],
+      says && ["What", CAUSE_TEXTS[says.cause]],
+      says?.zones.length > 0 && ["Where", says.zones.join(", ")],
       says && ["Movement", `up to ${Math.round(says.score * 100)} % of the picture`],
       ["Clock", CLOCKS[event.clock]],
       ["Key", PROTECTIONS[header.protection]],

@@ -4,7 +4,7 @@
 import { CLOCK_FLOOR, CLOCK_UNSET } from "../item.js";
 import { arrange, h, setText } from "./dom.js";
 import { dayKey, dayText, lengthText, timeText } from "./time.js";
-import { cameraName, noticeText } from "./words.js";
+import { cameraName, CAUSES, noticeText } from "./words.js";
 
 const PAGE = 60;
 const RUNNING_MS = 90_000;
@@ -150,6 +150,7 @@ function placeholderText(event, failure) {
 function badgeWords(event) {
   const words = [];
   if (event.clock === CLOCK_FLOOR) words.push("clock uncertain");
+  if (event.says && CAUSES[event.says.cause]) words.push(CAUSES[event.says.cause]);
   if (event.says) words.push(lengthText((event.says.end - event.says.start) / 1000));
   if (!event.isOver && Date.now() - event.end < RUNNING_MS) words.push("now");
   return words;

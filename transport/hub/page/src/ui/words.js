@@ -27,6 +27,15 @@ export const PROTECTIONS = {
 
 export const PROTECTIONS_SHORT = { 1: "file", 2: "security chip" };
 
+/** What an event was, where it was not just motion. */
+export const CAUSES = { covered: "view blocked", moved: "camera moved" };
+
+export const CAUSE_TEXTS = {
+  motion: "something moved",
+  covered: "something blocked the camera's view",
+  moved: "the camera itself was turned or knocked",
+};
+
 const DROPPED = {
   budget: "its storage for what was not delivered yet was used up",
   full: "its storage was full",
