@@ -44,9 +44,13 @@ type Recorder struct {
 	log      *slog.Logger
 
 	frames, broken, events atomic.Uint64
+	unread                 uint64 // by the watchers before this one
 
 	ring    *clip.Ring
 	watcher *watch.Watcher
+	format  capture.Format // of the frames that watcher looks at
+	width   int
+	height  int
 	current *recording
 	last    seal.EventID // the event before
 }
@@ -108,12 +112,10 @@ func (r *Recorder) Run(ctx context.Context, frames <-chan capture.Frame) (err er
 // frame takes one frame the whole way: into the pre-roll, into the clip that
 // runs, and past the watcher.
 func (r *Recorder) frame(ctx context.Context, f capture.Frame) error {
-	if r.watcher == nil {
-		w, err := watch.Open(ctx, f.Format, f.Width, f.Height, r.settings.Watch)
-		if err != nil {
+	if r.watcher == nil || f.Format != r.format || f.Width != r.width || f.Height != r.height {
+		if err := r.begun(ctx, f); err != nil {
 			return err
 		}
-		r.watcher = w
 	}
 	r.frames.Add(1)
 	r.ring.Push(f)
@@ -126,10 +128,29 @@ func (r *Recorder) frame(ctx context.Context, f capture.Frame) error {
 	if err != nil {
 		return err
 	}
-	r.broken.Store(r.watcher.Broken())
+	r.broken.Store(r.unread + r.watcher.Broken())
 	return r.observe(ctx, seen)
 }
 
+// begun looks at frames of another kind from here on: the first, or another camera
+// in the place of the one before. An open event ends, since no clip holds both.
+func (r *Recorder) begun(ctx context.Context, f capture.Frame) error {
+	if r.watcher != nil {
+		r.log.Info("the camera's pictures are of another kind", "format", f.Format, "width", f.Width, "height", f.Height)
+		if err := r.finish(ctx); err != nil {
+			return err
+		}
+		r.ring.Clear()
+	}
+	w, err := watch.Open(ctx, f.Format, f.Width, f.Height, r.settings.Watch)
+	if err != nil {
+		return err
+	}
+	r.watcher, r.format, r.width, r.height = w, f.Format, f.Width, f.Height
+	return nil
+}
+
+// finish ends what is open and lets go of the watcher.
 func (r *Recorder) finish(ctx context.Context) error {
 	if r.watcher == nil {
 		return nil
@@ -138,7 +159,13 @@ func (r *Recorder) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.observe(ctx, seen)
+	if err := r.observe(ctx, seen); err != nil {
+		return err
+	}
+	r.unread += r.watcher.Broken()
+	err = r.watcher.Close()
+	r.watcher = nil
+	return err
 }
 
 func (r *Recorder) observe(ctx context.Context, seen []watch.Observation) error {

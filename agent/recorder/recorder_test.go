@@ -19,19 +19,23 @@ import (
 	"github.com/lensward/lensward/transport/seal"
 )
 
-// film records the scene for a time and returns what was made of it.
-func film(t *testing.T, long time.Duration, longest time.Duration, sink recorder.Sink) (*recorder.Recorder, error) {
-	t.Helper()
+func settings(longest time.Duration) recorder.Settings {
 	log := slog.New(slog.DiscardHandler)
 	events := event.DefaultSettings()
 	events.Longest = longest
-	r := recorder.New(recorder.Settings{
+	return recorder.Settings{
 		Watch: watch.Settings{Motion: motion.DefaultSettings(), Event: events, Wait: true, Log: log},
 		Clip:  clip.Settings{PartDuration: 2 * time.Second},
 		Ring:  clip.RingSettings{Duration: 6 * time.Second, Bytes: 16 << 20},
 		Clock: func() seal.ClockTrust { return seal.ClockFloor },
 		Log:   log,
-	}, sink)
+	}
+}
+
+// film records the scene for a time and returns what was made of it.
+func film(t *testing.T, long time.Duration, longest time.Duration, sink recorder.Sink) (*recorder.Recorder, error) {
+	t.Helper()
+	r := recorder.New(settings(longest), sink)
 	s := scene.New(scene.Settings{Width: 192, Height: 112, FPS: 5, Seed: 3, Duration: long, Fast: true, Start: time.UnixMilli(1_771_000_000_000)})
 	frames := make(chan capture.Frame, 1)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -172,5 +176,60 @@ func TestSinkEndsRecording(t *testing.T) {
 	_, err := film(t, 20*time.Second, 2*time.Minute, func(context.Context, seal.Draft) (bool, error) { return false, broken })
 	if !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestAnotherCamera changes the size of the pictures while someone walks: the event
+// ends, and what is recorded after it has the new size alone.
+func TestAnotherCamera(t *testing.T) {
+	all, order := make(map[seal.EventID]*footage), []seal.EventID(nil)
+	r := recorder.New(settings(2*time.Minute), collect(t, all, &order))
+	frames := make(chan capture.Frame)
+	fed := make(chan error, 1)
+	go func() {
+		defer close(frames)
+		start := time.UnixMilli(1_771_000_000_000)
+		for i, width := range []int{192, 256} {
+			s := scene.New(scene.Settings{
+				Width: width, Height: 112, FPS: 5, Seed: 3, Duration: 25 * time.Second, Fast: true,
+				Start: start.Add(time.Duration(i) * 25 * time.Second),
+			})
+			if err := s.Run(t.Context(), func(f capture.Frame) { frames <- f }); err != nil {
+				fed <- err
+				return
+			}
+		}
+		fed <- nil
+	}()
+	if err := errors.Join(r.Run(t.Context(), frames), <-fed); err != nil {
+		t.Fatal(err)
+	}
+	sizes := make(map[int]int)
+	for _, id := range order {
+		f := all[id]
+		if f.lasts != 1 || f.records != 1 {
+			t.Errorf("event %s has %d last parts and %d records", id, f.lasts, f.records)
+		}
+		width := 0
+		for fr, err := range clip.Frames(f.clip.Bytes()) {
+			if err != nil {
+				t.Fatalf("event %s: %v", id, err)
+			}
+			c, err := jpeg.DecodeConfig(bytes.NewReader(fr.Data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if width != 0 && c.Width != width {
+				t.Fatalf("event %s has pictures %d and %d wide", id, width, c.Width)
+			}
+			width = c.Width
+		}
+		sizes[width]++
+	}
+	if sizes[192] == 0 || sizes[256] == 0 {
+		t.Errorf("events by width: %v", sizes)
+	}
+	if c := r.Counts(); c.Frames != 250 {
+		t.Errorf("%d frames were looked at", c.Frames)
 	}
 }
