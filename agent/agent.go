@@ -180,6 +180,7 @@ type Stats struct {
 	Refused  uint64          `json:"refused"`
 	Spool    spool.Stats     `json:"spool"`
 	Delivery transport.Stats `json:"delivery"`
+	Process  Process         `json:"process"`
 }
 
 // Stats returns how the agent is, for any goroutine.
@@ -187,7 +188,7 @@ func (a *Agent) Stats() Stats {
 	s := Stats{
 		Device: a.device.ID().String(), Firmware: a.device.Firmware(), Boot: a.device.Boot(),
 		Uptime: time.Since(a.began).Seconds(), Conditions: a.health.List(),
-		Items: a.appended.Load(), Refused: a.refused.Load(),
+		Items: a.appended.Load(), Refused: a.refused.Load(), Process: process(),
 	}
 	if o := a.Known(); o != nil {
 		s.Owner = o.Record.Owner.String()
