@@ -25,8 +25,8 @@ type Budgets struct {
 // and three thousand thumbnails.
 func DefaultBudgets() Budgets {
 	return Budgets{
-		Records: 16 << 20, Thumbnails: 64 << 20, Clips: 512 << 20,
-		Reserve: 32 << 20, Aside: 4 << 20,
+		Records: 32 << 20, Thumbnails: 64 << 20, Clips: 512 << 20,
+		Reserve: 16 << 20, Aside: 4 << 20,
 	}
 }
 
