@@ -28,6 +28,7 @@ func TestArea(t *testing.T) {
 		{0.49, 0, 0.51, 0.11, true, "the tip"},
 		{0, 0, 0.2, 0.3, false, "beside"},
 		{0.1, 0.91, 0.9, 1, false, "below"},
+		{0.92, 0.8, 0.95, 0.9, false, "beside, its side on one line with one of the area's"},
 	} {
 		if got := triangle.Touches(r.left, r.top, r.right, r.bottom); got != r.touches {
 			t.Errorf("Touches of a rectangle %s is %v", r.why, got)

@@ -1,15 +1,17 @@
-// Package jpegdc reads the luma of a JPEG at one eighth of its size without
-// decoding the picture.
+// Package jpegdc works on JPEGs without decoding the picture: it reads the luma at
+// one eighth of its size, and makes blocks black.
 //
-// A JPEG stores each 8×8 block's mean as the block's first (DC) coefficient.
-// This package reads those and skips everything else in the entropy-coded data:
-// no inverse transform, no colour. That is all that finding motion needs, at a
-// small part of a whole decode's cost.
+// A JPEG stores each 8×8 block's mean as the block's first (DC) coefficient. A
+// [Decoder] reads those and skips everything else in the entropy-coded data: no
+// inverse transform, no colour. That is all that finding motion needs, at a small
+// part of a whole decode's cost. A [Redactor] copies the coded blocks bit for bit
+// but for those that are hidden.
 //
 // It owns the reading of JPEG headers for cameras: the picture's size, and the
 // standard Huffman tables that many USB cameras leave out. It never decodes a
-// picture for people to look at, and it keeps nothing of one frame for the next
-// but lookup tables that depend on the Huffman tables alone.
+// picture for people to look at, it does not know what is hidden or why, and it
+// keeps nothing of one frame for the next but lookup tables that depend on the
+// Huffman tables alone.
 //
 // The format is ITU-T T.81 (ISO/IEC 10918-1); "T.81" below means that text.
 package jpegdc

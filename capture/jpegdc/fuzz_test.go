@@ -2,7 +2,10 @@ package jpegdc
 
 import (
 	"bytes"
+	"errors"
+	"image"
 	"image/jpeg"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -94,4 +97,82 @@ func FuzzMeans(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzRedact holds for any input that it is refused, or that what comes out reads as
+// before with the hidden blocks black, for this package and for image/jpeg.
+func FuzzRedact(f *testing.F) {
+	names, err := filepath.Glob("testdata/*.jpg")
+	if err != nil || len(names) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for i, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(shrink(data), uint8(i), uint8(3), uint8(8), uint8(9))
+	}
+	f.Add(encode(f, picture(33, 17, 1), 50), uint8(8), uint8(0), uint8(40), uint8(40))
+	f.Add(shrink(withoutTables(f, golden(f, "420"))), uint8(0), uint8(0), uint8(1), uint8(1))
+	f.Fuzz(func(t *testing.T, data []byte, x, y, width, height uint8) {
+		checkAny(t, data, image.Rect(int(x), int(y), int(x)+int(width), int(y)+int(height)))
+	})
+}
+
+// checkAny redacts what may be no JPEG at all.
+func checkAny(t *testing.T, data []byte, part image.Rectangle) (redacted bool) {
+	t.Helper()
+	out, err := new(Redactor).Redact(data, coverOf(part))
+	if err != nil {
+		if out != nil {
+			t.Fatalf("%d bytes with an error: %v", len(out), err)
+		}
+		return false
+	}
+	var before, after Decoder
+	was, errBefore := before.Decode(data)
+	is, err := after.Decode(out)
+	if (errBefore != nil || err != nil) && !errors.Is(errBefore, errDCRange) {
+		t.Fatalf("reads with %v, read with %v", err, errBefore)
+	}
+	if err == nil {
+		for i, hidden := range coverOf(part)(8*is.Width, 8*is.Height, 8, 8) {
+			if hidden && is.Luma[i] != 0 {
+				t.Fatalf("block %d has mean %d, want black", i, is.Luma[i])
+			}
+			if !hidden && errBefore == nil && is.Luma[i] != was.Luma[i] {
+				t.Fatalf("block %d has mean %d, want %d", i, is.Luma[i], was.Luma[i])
+			}
+		}
+	}
+	if _, err := jpeg.Decode(bytes.NewReader(WithTables(data))); err == nil {
+		checkRedacted(t, data, out, coverOf(part))
+	}
+	return true
+}
+
+// TestRedactMutated redacts pictures with a few bytes changed, most of them in the
+// entropy-coded data, where the fuzzer seldom gets anything that reads.
+func TestRedactMutated(t *testing.T) {
+	names := []string{"444", "420", "422-restart-rows", "420-optimised", "440", "grey", "420-scans"}
+	redacted := 0
+	for seed := range uint64(1000) {
+		rnd := rand.New(rand.NewPCG(seed, 3))
+		data := shrink(golden(t, names[rnd.IntN(len(names))]))
+		from := 2
+		if rnd.IntN(4) > 0 {
+			from = bytes.Index(data, []byte{0xFF, markerSOS})
+		}
+		for range 1 + rnd.IntN(4) {
+			data[from+rnd.IntN(len(data)-from)] = byte(rnd.Uint32())
+		}
+		x, y := rnd.IntN(32), rnd.IntN(16)
+		if checkAny(t, data, image.Rect(x, y, x+rnd.IntN(20), y+rnd.IntN(10))) {
+			redacted++
+		}
+	}
+	if redacted < 200 {
+		t.Errorf("only %d pictures could still be read: the test proves little", redacted)
+	}
 }

@@ -22,7 +22,10 @@ const (
 	markerDQT   = 0xDB
 	markerDRI   = 0xDD
 	markerDHP   = 0xDE
+	markerAPP0  = 0xE0
+	markerAPP2  = 0xE2
 	markerAPP14 = 0xEE
+	markerCOM   = 0xFE
 	markerTEM   = 0x01
 )
 
@@ -104,6 +107,12 @@ func (r *segments) skipScan() {
 		}
 	}
 	r.pos = len(r.data)
+}
+
+// ended says whether the image, or what there is of it, ends here: behind a scan, a
+// missing EOI is no loss.
+func (r *segments) ended() bool {
+	return r.pos+1 >= len(r.data) || r.data[r.pos+1] == markerEOI
 }
 
 // isFrameHeader reports whether m is any of SOF0 to SOF15.

@@ -41,10 +41,12 @@ type scan struct {
 const bitPad = 16
 
 // A window is 64 bits of s.bits from the byte that holds the current position, of
-// which windowBits are sure to lie behind it; the longest code needs symbolBits.
+// which windowBits are sure to lie behind it. The longest code needs symbolBits, a DC
+// coefficient with its extra bits dcBits, which is the most that one look-up uses up.
 const (
 	windowBits = 64 - 7
 	symbolBits = 16
+	dcBits     = symbolBits + 11
 )
 
 // prepare makes the plan for the header's scan.
@@ -92,10 +94,17 @@ func (d *Decoder) prepare() error {
 // decode reads the scan in data, which begins behind the scan header, and writes
 // the means of all its luma blocks.
 func (s *scan) decode(data, luma []byte) error {
-	total := s.mcuX * s.mcuY
-	interval := total
-	if s.restart > 0 {
-		interval = s.restart
+	return s.intervals(data, s.mcuX*s.mcuY, s.restart, func(first, last int) error {
+		return s.interval(luma, first, last)
+	})
+}
+
+// intervals loads one restart interval after the other of a scan of total MCUs, which
+// lie in data, and hands to read which MCUs are in s.bits: from the first to before
+// the last. With restart 0 all the scan is one interval.
+func (s *scan) intervals(data []byte, total, restart int, read func(first, last int) error) error {
+	if restart == 0 {
+		restart = total
 	}
 	for done, count := 0, 0; done < total; count++ {
 		if count > 0 {
@@ -109,8 +118,8 @@ func (s *scan) decode(data, luma []byte) error {
 			data = data[2:]
 		}
 		data = data[s.load(data):]
-		end := min(done+interval, total)
-		if err := s.interval(luma, done, end); err != nil {
+		end := min(done+restart, total)
+		if err := read(done, end); err != nil {
 			return err
 		}
 		done = end
@@ -182,31 +191,31 @@ func (s *scan) interval(luma []byte, first, last int) error {
 // mcu decodes the MCU that begins pos bits into s.bits, with dc the last luma DC
 // coefficient, and returns both as they are behind it.
 func (s *scan) mcu(luma []byte, base int, pos uint, dc int32) (uint, int32, error) {
+	var window uint64 // what begins at pos, of which left bits are sure
+	var left uint
 	for i := range s.steps[:s.n] {
 		st := &s.steps[i]
-		p := pos >> 3
-		if p+8 > uint(len(s.bits)) {
-			return 0, 0, errEndsEarly
+		if left < dcBits {
+			p := pos >> 3
+			if p+8 > uint(len(s.bits)) {
+				return 0, 0, errEndsEarly
+			}
+			window = binary.BigEndian.Uint64(s.bits[p:]) << (pos & 7)
+			left = windowBits
 		}
-		window := binary.BigEndian.Uint64(s.bits[p:]) << (pos & 7)
 		e := st.code.start[window>>(64-probeBits)]
 		diff := int32(e) >> entryDC
-		n := uint(e & entryBitsMask)
-		z := 1 + uint(e)>>entryAdvance&entrySkipMask
-		if z-endOfBlock < 64 || z == 64 {
-			pos += n // the whole block, as is the rule
+		if wholeBlock(1 + uint(e)>>entryAdvance&entrySkipMask) { // as is the rule
+			n := uint(e & entryBitsMask)
+			pos += n
+			window <<= n
+			left -= n
 		} else {
-			if n == 0 || z > 64 {
-				var err error
-				if n, diff, err = st.code.dcSlow(window); err != nil {
-					return 0, 0, err
-				}
-				z = 1
-			}
 			var err error
-			if pos, err = s.skipAC(st.code.ac, window<<n, pos+n, pos+windowBits-symbolBits, z); err != nil {
+			if pos, diff, err = s.rest(st.code, e, window, pos, left); err != nil {
 				return 0, 0, err
 			}
+			left = 0
 		}
 		if !st.luma {
 			continue
@@ -222,6 +231,28 @@ func (s *scan) mcu(luma []byte, base int, pos uint, dc int32) (uint, int32, erro
 		luma[base+st.offset] = byte(mean)
 	}
 	return pos, dc, nil
+}
+
+// wholeBlock says whether a block whose coefficients up to z have been found has no
+// more: it has 64, or an end of block within them.
+func wholeBlock(z uint) bool { return z-endOfBlock < 64 || z == 64 }
+
+// rest reads a block for which one look-up, of entry e, was not enough. The window
+// holds what begins pos bits into s.bits, where the block does, and left bits of it are
+// sure, at least dcBits. It returns where the block ends, and its DC difference.
+func (s *scan) rest(code *blockCode, e uint32, window uint64, pos, left uint) (uint, int32, error) {
+	diff := int32(e) >> entryDC
+	n := uint(e & entryBitsMask)
+	z := 1 + uint(e)>>entryAdvance&entrySkipMask
+	if n == 0 || z > 64 {
+		var err error
+		if n, diff, err = code.dcSlow(window); err != nil {
+			return 0, 0, err
+		}
+		z = 1
+	}
+	end, err := s.skipAC(code.ac, window<<n, pos+n, pos+left-symbolBits, z)
+	return end, diff, err
 }
 
 // skipAC passes over the rest of a block from coefficient z on, which begins pos
