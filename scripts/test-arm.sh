@@ -11,6 +11,8 @@ packages=(
   ./capture/jpegdc
   ./capture/motion
   ./capture/clip
+  ./capture/mask
+  ./capture/videodev/...
 )
 
 arm() {

@@ -115,3 +115,33 @@ func TestRawSource(t *testing.T) {
 		t.Errorf("pictures %v, %d dropped, error %v", seqs, s.Dropped(), err)
 	}
 }
+
+// TestNothingCanBeMasked has a camera none of whose pictures can be masked: it is a
+// fault, and not a picture comes out.
+func TestNothingCanBeMasked(t *testing.T) {
+	var c camera
+	for seq := range uint64(maxInRow + 10) {
+		c.frames = append(c.frames, capture.Frame{Seq: seq, Format: capture.FormatMJPEG, Width: 64, Height: 64, Data: []byte("no JPEG")})
+		c.raws = append(c.raws, &capture.Raw{Seq: seq, Layout: capture.LayoutGrey, Width: 64, Height: 64})
+	}
+	areas := []capture.Area{capture.Rectangle(0, 0, 1, 1)}
+	s, err := NewSource(c, capture.FormatMJPEG, areas, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Run(t.Context(), func(capture.Frame) { t.Error("a frame came out") })
+	if capture.FaultOf(err) != capture.FaultUnsuitable || !strings.Contains(err.Error(), "50 one after another") {
+		t.Errorf("the source ended with %v", err)
+	}
+	r, err := NewRawSource(c, areas, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.RunRaw(t.Context(), func(*capture.Raw) error {
+		t.Error("a picture came out")
+		return nil
+	})
+	if capture.FaultOf(err) != capture.FaultUnsuitable || r.Dropped() != maxInRow {
+		t.Errorf("the raw source ended with %v after %d", err, r.Dropped())
+	}
+}
