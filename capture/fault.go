@@ -25,6 +25,13 @@ const (
 	FaultFailed Fault = "camera-failed"
 )
 
+// Faults lists them all.
+func Faults() []Fault {
+	return []Fault{
+		FaultUnplugged, FaultBusy, FaultForbidden, FaultSilent, FaultBroken, FaultUnsuitable, FaultFailed,
+	}
+}
+
 // FaultError is a camera's error with its name.
 type FaultError struct {
 	Fault Fault

@@ -59,8 +59,9 @@ type Frame struct {
 	// Data is the encoded picture.
 	Data []byte
 	// Preview is a small picture of about the same moment, where the source had one
-	// at little cost: motion is found on it, and no decoder is needed. Sources that
-	// give previews need not give one with every frame: ten a second are enough.
+	// at little cost: motion is found on it, and no decoder is needed. A source that
+	// gives previews gives one with its first frame, and need not give one with every
+	// other: ten a second are enough.
 	Preview *Preview
 }
 

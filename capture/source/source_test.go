@@ -36,15 +36,15 @@ func TestOpen(t *testing.T) {
 		url  string
 		want Info
 	}{
-		{"scene:", Info{capture.FormatMJPEG, 1280, 720, 10, false, true}},
-		{"scene:?width=64&height=66&fps=2.5&seed=-3&duration=1s&rate=max", Info{capture.FormatMJPEG, 64, 66, 2.5, true, false}},
-		{"scene:?empty=true&rate=real", Info{capture.FormatMJPEG, 1280, 720, 10, false, true}},
-		{"file:" + escaped, Info{capture.FormatMJPEG, 64, 64, 10, true, true}},
-		{"file://" + escaped + "?rate=max&fps=30", Info{capture.FormatMJPEG, 64, 64, 30, true, false}},
-		{"file:" + strings.ReplaceAll(path, "?", "%3f") + "?loop=true", Info{capture.FormatMJPEG, 64, 64, 10, false, true}},
+		{"scene:", Info{Format: capture.FormatMJPEG, Width: 1280, Height: 720, FPS: 10, Finite: false, Live: true}},
+		{"scene:?width=64&height=66&fps=2.5&seed=-3&duration=1s&rate=max", Info{Format: capture.FormatMJPEG, Width: 64, Height: 66, FPS: 2.5, Finite: true, Live: false}},
+		{"scene:?empty=true&rate=real", Info{Format: capture.FormatMJPEG, Width: 1280, Height: 720, FPS: 10, Finite: false, Live: true}},
+		{"file:" + escaped, Info{Format: capture.FormatMJPEG, Width: 64, Height: 64, FPS: 10, Finite: true, Live: true}},
+		{"file://" + escaped + "?rate=max&fps=30", Info{Format: capture.FormatMJPEG, Width: 64, Height: 64, FPS: 30, Finite: true, Live: false}},
+		{"file:" + strings.ReplaceAll(path, "?", "%3f") + "?loop=true", Info{Format: capture.FormatMJPEG, Width: 64, Height: 64, FPS: 10, Finite: false, Live: true}},
 	}
 	for _, test := range tests {
-		src, info, err := Open(test.url, Options{})
+		src, info, err := Open(t.Context(), test.url, Options{})
 		if err != nil || src == nil || info != test.want {
 			t.Errorf("%s: %+v, %v; want %+v", test.url, info, err, test.want)
 		}
@@ -58,7 +58,7 @@ func TestRun(t *testing.T) {
 		"scene:?width=64&height=64&fps=2&duration=1500ms&rate=max",
 		"file:" + mjpeg(t, "a.mjpg") + "?rate=max&fps=2",
 	} {
-		src, info, err := Open(url, Options{Start: start})
+		src, info, err := Open(t.Context(), url, Options{Start: start})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,13 +78,13 @@ func TestRun(t *testing.T) {
 func TestErrors(t *testing.T) {
 	path := mjpeg(t, "a.mjpeg")
 	tests := []struct{ url, want string }{
-		{"", "none of scene:, file: and v4l2:"},
+		{"", "none of scene:, file:, v4l2: and rpicam:"},
 		{path, "hint: a file is file:PATH"},
-		{"rtsp://camera/", "none of scene:, file: and v4l2:"},
-		{"SCENE:", "none of scene:, file: and v4l2:"},
+		{"rtsp://camera/", "none of scene:, file:, v4l2: and rpicam:"},
+		{"SCENE:", "none of scene:, file:, v4l2: and rpicam:"},
 		{"scene:?hight=720", `scene: has no parameter "hight", only width, height, fps, seed, duration, empty, rate`},
 		{"file:" + path + "?seed=1", `file: has no parameter "seed", only fps, loop, rate`},
-		{"v4l2:/dev/video0?rate=max", `v4l2: has no parameter "rate", only width, height, fps, format`},
+		{"v4l2:/dev/video0?rate=max", `v4l2: has no parameter "rate", only width, height, fps, format, encode, bitrate`},
 		{"scene:?fps=1&fps=2", "parameter fps is given 2 times"},
 		{"scene:?fps=fast", `parameter fps is "fast", not a number above 0`},
 		{"scene:?fps=NaN", `parameter fps is "NaN"`},
@@ -104,13 +104,17 @@ func TestErrors(t *testing.T) {
 		{"file://host/a.mjpeg", "names a host"},
 		{"file:" + path + "?fps=1000", "frame rate 1000"},
 		{"file:" + path + ".none.mjpeg", "no such file"},
-		{"v4l2:", "no device is named"},
-		{"v4l2:/dev/video0?format=h264", `parameter format is "h264", not auto or mjpeg or yuyv`},
+		{"v4l2:video0", "names no camera"},
+		{"v4l2:usb=", "names no camera"},
+		{"rpicam:front", "is no camera's number"},
+		{"rpicam:16", "camera 16"},
+		{"v4l2:auto?encode=vp8", `parameter encode is "vp8"`},
+		{"v4l2:/dev/video0?format=av1", `parameter format is "av1", not auto or mjpeg or h264`},
 		{"v4l2:/dev/null?format=yuyv", "not a V4L2 device"},
 		{"scene:?" + strings.Repeat("x", maxURLBytes), "more than 4096"},
 	}
 	for _, test := range tests {
-		src, info, err := Open(test.url, Options{})
+		src, info, err := Open(t.Context(), test.url, Options{})
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%.60q: error is %v, want %q in it", test.url, err, test.want)
 		}
@@ -124,7 +128,7 @@ func TestErrors(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, url := range []string{
 		"scene:?width=1280&height=720&fps=10&seed=1&duration=1m&empty=true&rate=max",
-		"file:/a%20b.mp4?loop=true&rate=max", "file:///x.mjpeg?fps=3", "v4l2:/dev/video0?format=yuyv",
+		"file:/a%20b.mp4?loop=true&rate=max", "file:///x.mjpeg?fps=3", "v4l2:/dev/video0?format=yuyv", "v4l2:usb=1-1.2", "rpicam:1?format=mjpeg",
 	} {
 		f.Add(url)
 	}

@@ -1,364 +1,251 @@
 //go:build linux
 
-// Package v4l2 reads cameras through Video4Linux2: USB cameras and whatever else
-// gives Motion JPEG or packed YUYV pictures on /dev/videoN.
+// Package v4l2 is a camera that Linux' Video4Linux2 knows: USB cameras, and
+// whatever else gives pictures on /dev/videoN.
 //
-// It owns the dialogue with the driver: which format and size it really gives,
-// the buffers, and what its errors mean. It never looks into a picture further
+// It owns which camera is meant (by node, USB port or serial number, however the
+// nodes are numbered today), which of its formats is taken and why, its controls,
+// and the dialogue with a driver that streams. It drops what a driver marks as
+// damaged and counts what a driver lost. It never looks into a picture further
 // than to see that it is whole, and it does not start again by itself: a Camera
-// that has failed is opened anew by whoever supervises it.
+// that has failed may be run again by whoever supervises it.
 //
-// The package is tested against a made-up device, and is untested on hardware.
-// Frames that a driver marks as damaged cannot be told apart yet (the library
-// below does not pass the mark on); Motion JPEG ones are found by their form.
+// The library github.com/blackjack/webcam lists formats and sets controls; what it
+// lacks (buffer flags, sequence numbers, multi-planar nodes, waits that can be
+// ended) is in capture/videodev, which does the streaming.
 package v4l2
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/lensward/lensward/capture"
-	"github.com/lensward/lensward/capture/jpegdc"
+	"github.com/lensward/lensward/capture/videodev"
 )
 
-// PixelFormat is what the camera's pictures are made of: the four characters
-// that V4L2 names it by, first in the lowest byte.
-type PixelFormat uint32
+// PixelFormat is the kernel's name of a format, see [videodev.PixelFormat].
+type PixelFormat = videodev.PixelFormat
 
-// The pixel formats that can be read.
+// Want is what a camera is asked to give.
+type Want string
+
+// What can be wanted. WantAuto is MJPEG where the camera has it, else a raw format,
+// else H.264; WantRaw is any raw format.
 const (
-	MJPEG PixelFormat = 'M' | 'J'<<8 | 'P'<<16 | 'G'<<24
-	JPEG  PixelFormat = 'J' | 'P'<<8 | 'E'<<16 | 'G'<<24
-	YUYV  PixelFormat = 'Y' | 'U'<<8 | 'Y'<<16 | 'V'<<24
+	WantAuto  Want = "auto"
+	WantMJPEG Want = "mjpeg"
+	WantH264  Want = "h264"
+	WantRaw   Want = "raw"
+	WantYUYV  Want = "yuyv"
+	WantNV12  Want = "nv12"
+	WantI420  Want = "i420"
+	WantGrey  Want = "grey"
 )
-
-// String returns the four characters.
-func (p PixelFormat) String() string {
-	name := []byte{byte(p), byte(p >> 8), byte(p >> 16), byte(p >> 24)}
-	for i, c := range name {
-		if c < ' ' || c > '~' {
-			name[i] = '?'
-		}
-	}
-	return string(bytes.TrimRight(name, " "))
-}
 
 // Settings say which camera and what is asked of it. The zero value of a field
 // takes its default.
 type Settings struct {
-	// Path is the device, such as /dev/video0.
-	Path string
+	// Name says which camera: a node such as /dev/video0; "usb=1-1.2", the USB port;
+	// "serial=…", its serial number; "auto", the first that gives pictures, which is
+	// the default.
+	Name string
+	// Known is the camera that the name stood for before. It is taken wherever it is
+	// now; another one only where the name is a node or auto.
+	Known Identity
 	// Width and Height are asked for, 16 to 8192; the driver may choose others. The
 	// default is 1280×720.
 	Width, Height int
 	// FPS is asked for, above 0 and up to 240; the driver may choose another. The
 	// default is 15.
 	FPS float64
-	// Format is MJPEG or YUYV. The default is MJPEG where the camera has it, else
-	// YUYV.
-	Format PixelFormat
+	// Want is the format. The default is WantAuto.
+	Want Want
+	// Controls are set before pictures are taken.
+	Controls Controls
+	// NoPreviews leaves the camera's second node alone, see [Camera.Run].
+	NoPreviews bool
 	// Log is told of what is odd about the camera. The default is no log.
 	Log *slog.Logger
+
+	system system // tests have one of their own
 }
 
 func (s Settings) withDefaults() Settings {
+	if s.Name == "" {
+		s.Name = autoName
+	}
 	if s.Width == 0 && s.Height == 0 {
 		s.Width, s.Height = 1280, 720
 	}
 	if s.FPS == 0 {
 		s.FPS = 15
 	}
+	if s.Want == "" {
+		s.Want = WantAuto
+	}
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
+	}
+	if s.system.kernel == nil {
+		s.system = theSystem()
 	}
 	return s
 }
 
 func (s Settings) validate() error {
 	switch {
-	case s.Path == "":
-		return errors.New("v4l2: no device is named, such as /dev/video0")
-	case s.Width < 16 || s.Width > 8192:
-		return fmt.Errorf("v4l2: width %d is not from 16 to 8192", s.Width)
-	case s.Height < 16 || s.Height > 8192:
-		return fmt.Errorf("v4l2: height %d is not from 16 to 8192", s.Height)
+	case s.Width < 16 || s.Width > maxSide:
+		return fmt.Errorf("v4l2: width %d is not from 16 to %d", s.Width, maxSide)
+	case s.Height < 16 || s.Height > maxSide:
+		return fmt.Errorf("v4l2: height %d is not from 16 to %d", s.Height, maxSide)
 	case !(s.FPS > 0 && s.FPS <= 240): // NaN too
 		return fmt.Errorf("v4l2: fps %v is not above 0 and at most 240", s.FPS)
-	case s.Format != 0 && s.Format != MJPEG && s.Format != YUYV:
-		return fmt.Errorf("v4l2: format %v is neither MJPG nor YUYV", s.Format)
 	}
-	return nil
+	if wanted(s.Want) == nil {
+		return fmt.Errorf("v4l2: format %q is none of auto, mjpeg, h264, raw, yuyv, nv12, i420 and grey", s.Want)
+	}
+	if err := s.Controls.validate(); err != nil {
+		return fmt.Errorf("v4l2: %w", err)
+	}
+	return checkName(s.Name)
 }
+
+// maxSide is the longest side of a picture that is taken, in pixels.
+const maxSide = 8192
 
 // Mode is what the driver really gives.
 type Mode struct {
-	Format        PixelFormat
+	PixelFormat PixelFormat
+	// Encoded is the frames' encoding; 0 if the pictures are raw, of the layout that
+	// Layout says. Full is [capture.Raw]'s.
+	Encoded       capture.Format
+	Layout        capture.Layout
+	Full          bool
 	Width, Height int
-	// Stride is the length of a YUYV row in bytes.
-	Stride int
 	// FPS is the driver's rate; 0 if it does not say.
 	FPS float64
+	// Why says for a person why this format was taken.
+	Why string
 }
 
-// device is a camera that has been opened. Only the driver's own errors come out
-// of it.
-type device interface {
-	formats() map[PixelFormat]string
-	// configure sets the format and the rate, and returns what the driver made of
-	// it.
-	configure(format PixelFormat, width, height int, fps float64) (Mode, error)
-	start() error
-	// wait returns when a frame is there, or errTimeout after a second without one.
-	wait() error
-	// frame returns the bytes of the oldest frame, which are the driver's until
-	// release gives its buffer back.
-	frame() (data []byte, buffer uint32, err error)
-	release(buffer uint32) error
-	close() error
+// same says whether pictures are read in the same way.
+func (m Mode) same(n Mode) bool {
+	return m.PixelFormat == n.PixelFormat && m.Full == n.Full && m.Width == n.Width && m.Height == n.Height
 }
 
-// errTimeout says that no frame came within a second.
-var errTimeout = errors.New("no frame within a second")
-
-// How much of a driver's trouble is borne before the camera counts as failed.
-const (
-	maxQuiet  = 10 // seconds without a frame
-	maxBroken = 50 // broken frames one after another
-)
-
-// Camera is a [capture.Source] of Motion JPEG; YUYV pictures are encoded.
+// Camera is a [capture.Source] where its mode is encoded, and a [capture.RawSource]
+// where it is raw.
 type Camera struct {
 	settings Settings
-	open     func(path string) (device, error)
+	identity Identity
 	mode     Mode
 	broken   atomic.Uint64
+	lost     atomic.Uint64
 }
 
-// Open finds out what the camera gives. The device is closed again until Run.
-func Open(s Settings) (*Camera, error) { return openWith(s, openDevice) }
-
-func openWith(s Settings, open func(string) (device, error)) (*Camera, error) {
-	c := &Camera{settings: s.withDefaults(), open: open}
+// Open finds the camera and what it gives. Nothing is held open until it runs. An
+// error that is the camera's is a [*capture.FaultError].
+func Open(s Settings) (*Camera, error) {
+	c := &Camera{settings: s.withDefaults()}
 	if err := c.settings.validate(); err != nil {
 		return nil, err
 	}
-	dev, mode, err := c.connect()
+	dev, f, err := c.connect()
 	if err != nil {
 		return nil, err
 	}
-	if err := dev.close(); err != nil {
-		return nil, fmt.Errorf("close camera %s: %w", c.settings.Path, err)
+	c.mode = f.mode
+	if err := dev.Close(); err != nil {
+		return nil, fault(fmt.Errorf("close camera: %w", err))
 	}
-	c.mode = mode
 	return c, nil
 }
 
 // Mode returns what the driver gives.
 func (c *Camera) Mode() Mode { return c.mode }
 
-// Broken returns how many frames have been left out so far because they were not
-// whole.
+// Identity returns which camera it is.
+func (c *Camera) Identity() Identity { return c.identity }
+
+// Broken returns how many pictures have been left out so far because they were
+// damaged or not whole.
 func (c *Camera) Broken() uint64 { return c.broken.Load() }
 
-// connect opens the device and sets it up.
-func (c *Camera) connect() (device, Mode, error) {
+// Lost returns how many pictures the driver says it had no buffer for.
+func (c *Camera) Lost() uint64 { return c.lost.Load() }
+
+// connect opens the camera and has the driver agree on a format.
+func (c *Camera) connect() (*videodev.Device, format, error) {
 	s := c.settings
-	dev, err := c.open(s.Path)
-	if err != nil {
-		return nil, Mode{}, fmt.Errorf("open camera %s: %w%s", s.Path, err, hint(err))
+	if c.identity != (Identity{}) {
+		s.Known = c.identity
 	}
-	mode, err := c.configure(dev)
+	id, err := s.system.find(s.Name, s.Known)
 	if err != nil {
-		dev.close()
-		return nil, Mode{}, fmt.Errorf("set up camera %s: %w%s", s.Path, err, hint(err))
+		return nil, format{}, fault(fmt.Errorf("find camera %s: %w", s.Name, err))
 	}
-	return dev, mode, nil
+	if s.Known != (Identity{}) && !id.same(s.Known) {
+		s.Log.Warn("another camera is there now", "name", s.Name, "was", s.Known, "is", id)
+	}
+	dev, err := videodev.Open(s.system.kernel, id.Node)
+	if err != nil {
+		return nil, format{}, fault(fmt.Errorf("open camera: %w", err))
+	}
+	f, err := configure(dev, s)
+	if err != nil {
+		return nil, format{}, errors.Join(fault(fmt.Errorf("set up camera %s: %w", id.Node, err)), dev.Close())
+	}
+	c.identity = id
+	return dev, f, nil
 }
 
-// hint says what a person can do about an error.
-func hint(err error) string {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "; hint: is the camera plugged in? `ls /dev/video*` shows those that are"
-	case errors.Is(err, fs.ErrPermission):
-		return "; hint: add the user to the group video"
-	case errors.Is(err, unix.EBUSY):
-		return "; hint: another program uses the camera"
-	default:
-		return ""
-	}
-}
+// errRaw and errEncoded say that the wrong Run was called.
+var (
+	errRaw     = errors.New("run camera: it gives raw pictures")
+	errEncoded = errors.New("run camera: it gives encoded pictures")
+)
 
-// configure chooses the format and agrees with the driver on the rest.
-func (c *Camera) configure(dev device) (Mode, error) {
-	s := c.settings
-	format := s.Format
-	if format == 0 {
-		has := dev.formats()
-		for _, format = range []PixelFormat{MJPEG, JPEG, YUYV} {
-			if _, ok := has[format]; ok {
-				break
-			}
-		}
-		if _, ok := has[format]; !ok {
-			return Mode{}, unreadable(has)
-		}
-	}
-	mode, err := dev.configure(format, s.Width, s.Height, s.FPS)
-	if err != nil {
-		return Mode{}, err
-	}
-	if mode.Format != format {
-		return Mode{}, fmt.Errorf("the camera gives %v instead of %v", mode.Format, format)
-	}
-	if mode.Width < 16 || mode.Height < 16 || mode.Width > 8192 || mode.Height > 8192 {
-		return Mode{}, fmt.Errorf("the camera's size %d×%d is out of bounds", mode.Width, mode.Height)
-	}
-	if mode.Stride == 0 {
-		mode.Stride = 2 * mode.Width
-	}
-	if format == YUYV && mode.Stride < 2*mode.Width {
-		return Mode{}, fmt.Errorf("the camera's rows of %d bytes are too short for %d pixels", mode.Stride, mode.Width)
-	}
-	return mode, nil
-}
-
-// Run reads frames until ctx is done, which it notices within a second, or the
-// camera fails. Frames that are not whole are left out and counted; Frame.Seq
-// then jumps.
+// Run is [capture.Source]'s, for a mode that is encoded. It may be called again
+// after it has returned.
+//
+// To an H.264 camera that has a second node with MJPEG pictures, previews are
+// attached which come from there, so that no decoder is needed to find motion.
 func (c *Camera) Run(ctx context.Context, emit func(capture.Frame)) error {
-	dev, mode, err := c.connect()
-	if err != nil {
-		return err
-	}
-	defer dev.close()
-	if mode != c.mode {
-		return fmt.Errorf("set up camera %s: it gives %v now and gave %v before", c.settings.Path, mode, c.mode)
-	}
-	if err := dev.start(); err != nil {
-		return fmt.Errorf("start camera %s: %w%s", c.settings.Path, err, hint(err))
-	}
-	r := reader{camera: c, dev: dev, encode: newEncoder(mode)}
-	for ctx.Err() == nil {
-		f, ok, err := r.read()
-		if err != nil {
-			return fmt.Errorf("read camera %s: %w", c.settings.Path, err)
-		}
-		if ok {
-			emit(f)
-		}
-	}
-	return ctx.Err()
-}
-
-// reader is the state of one Run.
-type reader struct {
-	camera *Camera
-	dev    device
-	encode *encoder
-	seq    uint64
-	quiet  int // seconds without a frame
-	bad    int // broken frames one after another
-}
-
-// read waits up to a second for a frame; false is none, or one to be left out.
-func (r *reader) read() (capture.Frame, bool, error) {
-	switch err := r.dev.wait(); {
-	case errors.Is(err, errTimeout):
-		if r.quiet++; r.quiet >= maxQuiet {
-			return capture.Frame{}, false, fmt.Errorf("no frame for %d s", r.quiet)
-		}
-		return capture.Frame{}, false, nil
-	case err != nil:
-		return capture.Frame{}, false, explain(err)
-	}
-	data, buffer, err := r.dev.frame()
-	switch {
-	case errors.Is(err, unix.EAGAIN):
-		return capture.Frame{}, false, nil
-	case errors.Is(err, unix.EIO): // a passing fault, by the V4L2 specification
-		r.quiet = 0
-		return capture.Frame{}, false, r.fault(err)
-	case err != nil:
-		return capture.Frame{}, false, explain(err)
-	}
-	taken := time.Now()
-	r.quiet = 0
-	picture, faulty := r.encode.picture(data)
-	if err := r.dev.release(buffer); err != nil {
-		return capture.Frame{}, false, explain(err)
-	}
-	if faulty != nil {
-		return capture.Frame{}, false, r.fault(faulty)
-	}
-	r.bad = 0
-	f := capture.Frame{
-		Seq: r.seq, Time: taken, Format: capture.FormatMJPEG,
-		Width: r.encode.mode.Width, Height: r.encode.mode.Height, Key: true, Data: picture,
-	}
-	r.seq++
-	return f, true, nil
-}
-
-// fault counts a frame that is left out, and says when it was one too many.
-func (r *reader) fault(reason error) error {
-	r.seq++
-	if r.camera.broken.Add(1) == 1 {
-		r.camera.settings.Log.Warn("broken frame left out", "camera", r.camera.settings.Path, "reason", reason)
-	}
-	if r.bad++; r.bad >= maxBroken {
-		return fmt.Errorf("%d broken frames one after another: %w", r.bad, reason)
-	}
-	return nil
-}
-
-// explain puts a driver's error into words.
-func explain(err error) error {
-	if errors.Is(err, unix.ENODEV) {
-		return fmt.Errorf("the camera is gone: %w", err)
-	}
-	return err
-}
-
-// checkJPEG returns a copy of a whole JPEG of the right size. Cameras pad their
-// buffers after the end marker.
-func checkJPEG(data []byte, mode Mode) ([]byte, error) {
-	end := bytes.LastIndex(data, []byte{0xff, 0xd9})
-	if end < 0 || !bytes.HasPrefix(data, []byte{0xff, 0xd8}) {
-		return nil, fmt.Errorf("%d bytes are not a whole JPEG", len(data))
-	}
-	data = data[:end+2]
-	width, height, err := jpegdc.Size(data)
-	if err != nil {
-		return nil, err
-	}
-	if width != mode.Width || height != mode.Height {
-		return nil, fmt.Errorf("the picture is %d×%d, not %d×%d", width, height, mode.Width, mode.Height)
-	}
-	return bytes.Clone(data), nil
-}
-
-// unreadable lists the formats of a camera that has none that can be read.
-func unreadable(has map[PixelFormat]string) error {
-	names, bayer := "", false
-	for format, text := range sortedFormats(has) {
-		names += fmt.Sprintf(" %v (%s)", format, text)
-		bayer = bayer || bytes.Contains([]byte(text), []byte("Bayer"))
-	}
-	switch {
-	case names == "":
-		return errors.New("the device gives no pictures; hint: cameras have several /dev/videoN, try the others")
-	case bayer:
-		return fmt.Errorf("the camera gives raw sensor data only:%s; hint: such cameras need libcamera, as on a Raspberry Pi", names)
+	switch c.mode.Encoded {
+	case capture.FormatMJPEG:
+		return c.stream(ctx, &jpegs{camera: c, emit: emit})
+	case capture.FormatH264:
+		return c.runH264(ctx, emit)
 	default:
-		return fmt.Errorf("the camera gives neither MJPG nor YUYV but%s", names)
+		return errRaw
 	}
+}
+
+// RunRaw is [capture.RawSource]'s, for a mode that is raw. It may be called again
+// after it has returned.
+func (c *Camera) RunRaw(ctx context.Context, emit func(*capture.Raw) error) error {
+	if c.mode.Encoded != 0 {
+		return errEncoded
+	}
+	return c.stream(ctx, &raws{camera: c, emit: emit})
+}
+
+// picture is a buffer that the driver calls whole.
+type picture struct {
+	format format
+	planes [][]byte
+	seq    uint64
+	time   time.Time
+	// gap says that pictures before this one are missing.
+	gap bool
+}
+
+// taker makes of pictures what is wanted of them. A picture that it calls faulty is
+// left out; an error ends the run.
+type taker interface {
+	take(p *picture) (faulty, err error)
 }
