@@ -2,7 +2,8 @@
 // from when to when there is something worth keeping.
 //
 // It owns the rules of pre-roll, post-roll, merging, the longest duration and
-// the protection against a flickering scene. It is a pure state machine: it
+// the protection against a flickering scene. One event is one presence: while the
+// detector says that somebody is there, moving or standing still, it goes on. It is a pure state machine: it
 // holds no frames, starts no goroutine and reads no clock; its only time is the
 // time of the frames it is fed, so that a file played faster than it was
 // recorded gives the same events. It never decides what is motion, and never
@@ -20,12 +21,12 @@ type Settings struct {
 	// PreRoll is how much is kept from before the frame that declared the event.
 	// It is cut short where it would reach into the event before. 0 to 1 minute.
 	PreRoll time.Duration
-	// PostRoll is how long after its last motion an event ends. Greater than 0,
-	// at most 1 minute.
+	// PostRoll is how long after its last motion an event ends, unless the next one
+	// begins before. Greater than 0, at most 1 minute.
 	PostRoll time.Duration
-	// MergeGap is the longest stillness that one event bridges. Motion that starts
-	// again later, but still in the post-roll, ends the event there and declares
-	// the next. 0 to PostRoll.
+	// MergeGap is the longest time without motion that one event bridges: somebody
+	// is out of sight for a moment. Motion that starts again later, but still in the
+	// post-roll, ends the event there and declares the next. 0 to PostRoll.
 	MergeGap time.Duration
 	// Longest is the longest an event may be, from the start of its pre-roll. Where
 	// motion goes on, another event, marked as a continuation, follows it without a
@@ -47,7 +48,7 @@ func DefaultSettings() Settings {
 	return Settings{
 		PreRoll:  5 * time.Second,
 		PostRoll: 5 * time.Second,
-		MergeGap: 2500 * time.Millisecond,
+		MergeGap: 1200 * time.Millisecond,
 		Longest:  2 * time.Minute,
 		PerHour:  60,
 		Burst:    20,
@@ -100,7 +101,7 @@ const (
 	// EndingStill: nothing moved for the post-roll.
 	EndingStill Ending = 1
 	// EndingNext: motion came in the post-roll, after more stillness than one event
-	// bridges; the next event starts here.
+	// bridges, or something was done to the camera; the next event starts here.
 	EndingNext Ending = 2
 	// EndingLongest: the event reached its longest duration.
 	EndingLongest Ending = 3
@@ -130,8 +131,38 @@ func (e Ending) String() string {
 	}
 }
 
+// Cause says what an event is about. Values are explicit because they appear in
+// logs.
+type Cause uint8
+
+// The causes of an event.
+const (
+	// CauseMotion: somebody was there.
+	CauseMotion Cause = 1
+	// CauseCovered: the camera was covered.
+	CauseCovered Cause = 2
+	// CauseMoved: the camera was knocked or turned.
+	CauseMoved Cause = 3
+)
+
+// String returns a word for logs.
+func (c Cause) String() string {
+	switch c {
+	case CauseMotion:
+		return "motion"
+	case CauseCovered:
+		return "covered"
+	case CauseMoved:
+		return "moved"
+	default:
+		return "unknown cause"
+	}
+}
+
 // Event is a stretch of time worth keeping. Times are those of the frames.
 type Event struct {
+	// Cause is what the event is about.
+	Cause Cause
 	// Start is where the pre-roll begins.
 	Start time.Time
 	// Declared is the frame whose motion declared the event.

@@ -8,11 +8,13 @@ import (
 )
 
 // FuzzMachine feeds frames made from bytes and holds the machine to its promises.
-// The highest bit of each byte is the detector's verdict, the rest a step in time.
+// The highest bit of each byte is the detector's verdict, the rest a step in time;
+// with the longest but one the camera is covered.
 func FuzzMachine(f *testing.F) {
 	f.Add(uint8(5), uint8(5), uint8(2), uint8(60), uint8(30), []byte{3, 4, 130, 4, 4, 200, 201, 1, 0, 127, 129})
 	f.Add(uint8(0), uint8(1), uint8(0), uint8(1), uint8(1), []byte{129, 129, 129, 255, 255, 255})
 	f.Add(uint8(9), uint8(3), uint8(3), uint8(0), uint8(0), []byte{0, 128, 63, 191, 64, 192, 127, 255})
+	f.Add(uint8(5), uint8(5), uint8(2), uint8(60), uint8(30), []byte{3, 126, 4, 254, 126, 126, 130, 254, 3, 126})
 	f.Fuzz(func(t *testing.T, pre, post, gap, longest, rate uint8, script []byte) {
 		s := event.Settings{
 			PreRoll:  time.Duration(pre%60) * time.Second,
@@ -32,6 +34,9 @@ func FuzzMachine(f *testing.F) {
 			at = at.Add(step(b & 0x7f))
 			moving := b&0x80 != 0
 			w.see(m.Feed(at, moving, float64(b&7)))
+			if b&0x7f == 126 {
+				w.see(m.Tamper(at, event.CauseCovered, float64(b&7)))
+			}
 			w.frame(m, at, moving)
 		}
 		w.see(m.Stop())

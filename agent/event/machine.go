@@ -68,13 +68,28 @@ func (m *Machine) Feed(at time.Time, moving bool, score float64) []Transition {
 		out = append(out, m.end(at, EndingNext))
 	}
 	if !m.open {
-		return append(out, m.declare(at, score))
+		return append(out, m.declare(at, score, CauseMotion))
 	}
 	m.current.LastMotion = at
 	if score > m.current.PeakScore {
 		m.current.Peak, m.current.PeakScore = at, score
 	}
 	return out
+}
+
+// Tamper says that something was done to the camera, which makes an event of its
+// own whatever else goes on: an open event ends here, and motion in the next one's
+// merge gap belongs to that. It follows the Feed of the frame that showed it. While
+// the rate limit allows no event nothing follows from it.
+func (m *Machine) Tamper(at time.Time, cause Cause, score float64) []Transition {
+	if !m.started || at.Before(m.last) || !m.allowed(at) {
+		return nil
+	}
+	var out []Transition
+	if m.open {
+		out = append(out, m.end(at, EndingNext))
+	}
+	return append(out, m.declare(at, score, cause))
 }
 
 // Stop says that no more frames come (for now): an open event ends with the last
@@ -98,8 +113,8 @@ func (m *Machine) due() (time.Time, Ending) {
 	return end, why
 }
 
-// declare opens the event that the motion in the frame at that time begins.
-func (m *Machine) declare(at time.Time, score float64) Transition {
+// declare opens the event that the frame at that time begins.
+func (m *Machine) declare(at time.Time, score float64, cause Cause) Transition {
 	before := m.current
 	start := at.Add(-m.settings.PreRoll)
 	if start.Before(m.floor) {
@@ -107,8 +122,8 @@ func (m *Machine) declare(at time.Time, score float64) Transition {
 	}
 	m.open = true
 	m.current = Event{
-		Start: start, Declared: at, LastMotion: at, Peak: at, PeakScore: score,
-		Continuation: before.Ending == EndingLongest && at.Sub(before.LastMotion) <= m.settings.MergeGap,
+		Cause: cause, Start: start, Declared: at, LastMotion: at, Peak: at, PeakScore: score,
+		Continuation: cause == CauseMotion && before.Ending == EndingLongest && at.Sub(before.LastMotion) <= m.settings.MergeGap,
 	}
 	if !m.current.Continuation {
 		m.pay(at)

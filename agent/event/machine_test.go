@@ -19,6 +19,7 @@ const tick = 500 * time.Millisecond
 // writes down what came of it, in seconds since the start of the script:
 //
 //	.  still     m  motion (score 0.1)     M  more motion (score 0.5)
+//	c  still, and the camera is covered     k  motion, and it is knocked
 //	|  the frames end (Stop)
 //	<  the clock is set back by 10 s      >  and forward by 10 s
 func run(t *testing.T, s event.Settings, script string) []string {
@@ -42,6 +43,12 @@ func run(t *testing.T, s event.Settings, script string) []string {
 			note(m.Feed(at, true, 0.1))
 		case 'M':
 			note(m.Feed(at, true, 0.5))
+		case 'c':
+			note(m.Feed(at, false, 0))
+			note(m.Tamper(at, event.CauseCovered, 0))
+		case 'k':
+			note(m.Feed(at, true, 0.1))
+			note(m.Tamper(at, event.CauseMoved, 0.1))
 		case '|':
 			note(m.Stop())
 			continue
@@ -68,6 +75,9 @@ func describe(tr event.Transition) string {
 	}
 	if e.Continuation {
 		text += " continuation"
+	}
+	if e.Cause != event.CauseMotion {
+		text += " " + e.Cause.String()
 	}
 	return text
 }
@@ -194,6 +204,30 @@ func TestTransitions(t *testing.T) {
 			want: []string{"declared 5 at 5.5", "ended 5-8.5 still peak 5.5"},
 		},
 		{
+			name: "the camera is covered while nothing moves", script: still(5) + "c" + still(5),
+			want: []string{"declared 3 at 5 covered", "ended 3-8 still peak 5 covered"},
+		},
+		{
+			name: "the camera is knocked in an event, and motion goes on", script: still(5) + "mmkm" + still(5),
+			want: []string{
+				"declared 3 at 5", "ended 3-6 next peak 5",
+				"declared 6 at 6 moved", "ended 6-9.5 still peak 6 moved",
+			},
+		},
+		{
+			name: "covered, then somebody comes", script: still(5) + "c..m" + still(4),
+			want: []string{
+				"declared 3 at 5 covered", "ended 3-6.5 next peak 5 covered",
+				"declared 6.5 at 6.5", "ended 6.5-9.5 still peak 6.5",
+			},
+		},
+		{
+			name:     "covered again and again is held to the rate limit",
+			settings: func(s *event.Settings) { s.PerHour, s.Burst = 360, 1 }, // one each 10 s
+			script:   still(5) + "c" + still(2) + "c" + still(12),
+			want:     []string{"declared 3 at 5 covered", "ended 3-15 still peak 5 covered"},
+		},
+		{
 			name:     "without pre-roll and merging",
 			settings: func(s *event.Settings) { s.PreRoll, s.MergeGap = 0, 0 },
 			script:   still(5) + "mm" + still(4),
@@ -242,10 +276,10 @@ func TestTransitions(t *testing.T) {
 }
 
 // Six people, one after another, some seconds of empty room between them; each
-// stands still for a moment once in a while.
+// is out of sight for a moment once in a while.
 func TestVisits(t *testing.T) {
 	visits := [][2]int{{6, 19}, {23, 44}, {50, 69}, {75, 86}, {92, 119}, {124, 135}}
-	for _, pause := range []int{0, 2, 4} {
+	for _, pause := range []int{0, 1, 2} {
 		m, err := event.New(event.DefaultSettings())
 		if err != nil {
 			t.Fatal(err)
@@ -267,7 +301,7 @@ func TestVisits(t *testing.T) {
 			}
 		}
 		want := 6
-		if pause > 2 {
+		if pause > 1 {
 			want = 12
 		}
 		if declared != want {

@@ -4,8 +4,24 @@ import (
 	"errors"
 	"image"
 
+	"github.com/lensward/lensward/capture"
 	"github.com/lensward/lensward/capture/clip"
 )
+
+// previewStill is the picture of a frame that has a preview: the frame itself where
+// it is a picture.
+func previewStill(f capture.Frame) still {
+	switch {
+	case f.Format == capture.FormatMJPEG:
+		return jpegStill(f.Data)
+	case f.Preview.JPEG != nil:
+		return jpegStill(f.Preview.JPEG)
+	case f.Preview.Image != nil:
+		return imageStill{f.Preview.Image}
+	default:
+		return imageStill{}
+	}
+}
 
 // jpegStill is a frame that is a JPEG already.
 type jpegStill []byte

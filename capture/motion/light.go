@@ -7,6 +7,24 @@ type light struct {
 	gain, offset float32
 }
 
+// lightLevels are a dark, a middle and a light one.
+func lightLevels() [3]float32 { return [...]float32{40, 120, 200} }
+
+// shift is by how much this light makes the picture lighter than another does, at
+// each of lightLevels.
+func (l light) shift(from light) [3]float32 {
+	var out [3]float32
+	for i, level := range lightLevels() {
+		out[i] = (l.gain-from.gain)*level + l.offset - from.offset
+	}
+	return out
+}
+
+// mean is the mean magnitude of a shift.
+func mean(shift [3]float32) float32 {
+	return (magnitude(shift[0]) + magnitude(shift[1]) + magnitude(shift[2])) / 3
+}
+
 // expected is what a block of background m looks like in this light.
 func (l light) expected(m float32) float32 {
 	v := l.gain*m + l.offset
@@ -20,37 +38,47 @@ func (l light) expected(m float32) float32 {
 }
 
 // What counts as under- and overexposed: such blocks say little about the light.
+// A background that was overexposed when it was learnt is between bright and
+// washed; one above was not, but would be in today's light.
 const (
 	dark   = 4
 	bright = 250
+	washed = 255.5
+	// usualSpread is how far most blocks may be off in a light that fits.
+	usualSpread = 3
 )
 
-// light fits the picture's light to the background on a sample of blocks, so
+// fit fits the picture's light to the background on a sample of blocks, so
 // that whatever moves, even if it fills a third of the picture, has no say: a
 // trimmed least-squares fit, started from "as it was" and, if that fits badly,
 // from matching the quartiles.
-func (b *background) light(luma []byte) light {
-	best, spread := b.refine(luma, light{gain: 1})
-	if spread <= 3 {
+func (b *background) fit(luma []byte) light {
+	spread := b.spread(luma, b.light)
+	if spread <= usualSpread {
+		l, _ := b.leastSquares(luma, b.light, 1.5*spread+2)
+		return l
+	}
+	best, spread := b.refine(luma, b.light, spread)
+	if spread <= usualSpread {
 		return best
 	}
-	if other, s := b.refine(luma, b.quartiles(luma)); s < spread {
+	start := b.quartiles(luma)
+	if other, s := b.refine(luma, start, b.spread(luma, start)); s < spread {
 		best = other
 	}
 	return best
 }
 
-// refine improves l in a few rounds and returns it with the spread that its
-// trimming saw: the distance within which 6 of 10 blocks lie.
-func (b *background) refine(luma []byte, l light) (light, float32) {
-	var spread float32
+// refine improves l, of which the spread is known, in a few rounds and returns it
+// with its own.
+func (b *background) refine(luma []byte, l light, spread float32) (light, float32) {
 	for range 3 {
-		spread = b.spread(luma, l)
 		next, ok := b.leastSquares(luma, l, 1.5*spread+2)
 		if !ok {
 			break
 		}
 		l = next
+		spread = b.spread(luma, l)
 	}
 	return l, spread
 }
@@ -78,7 +106,7 @@ func (b *background) leastSquares(luma []byte, l light, limit float32) (light, b
 	for i := 0; i < len(luma); i += b.stride {
 		samples++
 		m, v := b.mean[i], float32(luma[i])
-		if v > bright || v < dark || m > bright {
+		if v > bright || v < dark || m > bright && m < washed {
 			continue
 		}
 		if r := v - l.expected(m); r > limit || r < -limit {
@@ -111,7 +139,7 @@ func (b *background) quartiles(luma []byte) light {
 	n := 0
 	for i := 0; i < len(luma); i += b.stride {
 		now[luma[i]]++
-		then[int(b.mean[i])]++
+		then[int(min(max(b.mean[i], 0), 255))]++
 		n++
 	}
 	lowNow, highNow := quantile(&now, n/4), quantile(&now, n*3/4)
