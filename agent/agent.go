@@ -35,7 +35,7 @@ type Options struct {
 	// Log is told what happens.
 	Log *slog.Logger
 	// OpenSource opens the camera; nil opens the configured one. Tests hand in theirs.
-	OpenSource func() (capture.Source, source.Info, error)
+	OpenSource func(context.Context) (capture.Source, source.Info, error)
 	// Uplink replaces the way to the hub; nil enrols with the configured hub and speaks
 	// MQTT and HTTPS to it.
 	Uplink *Uplink
@@ -82,9 +82,11 @@ func New(c config.Config, o Options) (*Agent, error) {
 		log: o.Log.With("device", dev.ID().Short()),
 	}
 	if a.opts.OpenSource == nil {
-		a.opts.OpenSource = func() (capture.Source, source.Info, error) {
-			return source.Open(c.Camera.Source, source.Options{Log: a.log})
+		opener, err := CameraOpener(c.Camera, a.log)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("make agent: %w", err), dev.Close())
 		}
+		a.opts.OpenSource = opener.Open
 	}
 	return a, nil
 }

@@ -5,20 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/lensward/lensward/agent/event"
 	"github.com/lensward/lensward/agent/health"
 	"github.com/lensward/lensward/agent/recorder"
-	"github.com/lensward/lensward/agent/watch"
 	"github.com/lensward/lensward/capture"
-	"github.com/lensward/lensward/capture/clip"
-	"github.com/lensward/lensward/capture/motion"
-	"github.com/lensward/lensward/capture/source"
-	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/spool"
 )
@@ -46,7 +39,8 @@ func (a *Agent) pipeline(ctx context.Context) error {
 }
 
 func (a *Agent) carry(ctx context.Context, store *spool.Spool) error {
-	src, info, err := a.openCamera()
+	cam := &camera{open: a.opts.OpenSource, health: &a.health, log: a.log}
+	info, err := cam.start(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,7 +57,7 @@ func (a *Agent) carry(ctx context.Context, store *spool.Spool) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { // source → fan-out
 		defer fan.Close()
-		return a.film(ctx, src, info.Finite, fan.Emit)
+		return cam.film(ctx, fan.Emit)
 	})
 	g.Go(func() error { // ring, motion → event → clip, thumbnail
 		defer frames.Close() // or a source that waits would wait for ever
@@ -104,69 +98,6 @@ func (a *Agent) openSpool(ctx context.Context) (*spool.Spool, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	return store, nil
-}
-
-// openCamera opens the source. A camera that is not there yet is no reason not to
-// start: film opens it when it comes.
-func (a *Agent) openCamera() (capture.Source, source.Info, error) {
-	src, info, err := a.opts.OpenSource()
-	if err != nil && strings.HasPrefix(a.config.Camera.Source, "v4l2:") {
-		a.cameraFailed(err)
-		return nil, source.Info{Live: true}, nil
-	}
-	return src, info, err
-}
-
-func (a *Agent) cameraFailed(err error) {
-	if a.health.Set("camera-failed", health.Failure, err.Error()) {
-		a.log.Error("camera failed", "error", err)
-	}
-}
-
-// film runs the source, and opens it again when it fails; src is nil if it could
-// not be opened. A source that ends by itself is not begun again.
-func (a *Agent) film(ctx context.Context, src capture.Source, finite bool, emit func(capture.Frame)) error {
-	const longestPause = 30 * time.Second
-	pause := time.Second
-	for {
-		started := time.Now()
-		if src != nil {
-			err := src.Run(ctx, a.seen(emit))
-			switch {
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case finite:
-				return err
-			case err == nil:
-				err = errors.New("the camera stopped by itself")
-			}
-			a.cameraFailed(err)
-		}
-		if time.Since(started) > longestPause {
-			pause = time.Second
-		}
-		if err := wait.For(ctx, pause); err != nil {
-			return err
-		}
-		pause = min(2*pause, longestPause)
-		var err error
-		if src, _, err = a.opts.OpenSource(); err != nil {
-			src = nil
-			a.cameraFailed(err)
-		}
-	}
-}
-
-// seen clears the camera's condition with its first frame.
-func (a *Agent) seen(emit func(capture.Frame)) func(capture.Frame) {
-	first := true
-	return func(f capture.Frame) {
-		if first {
-			first = false
-			a.health.Clear("camera-failed")
-		}
-		emit(f)
-	}
 }
 
 // sink queues drafts to be sealed. From a live source, a draft that finds the
@@ -275,22 +206,4 @@ func (a *Agent) checkpoint(ctx context.Context, cause string) error {
 		a.appended.Add(1)
 	}
 	return err
-}
-
-// recorderSettings are the configuration's, in the parts' own terms.
-func (a *Agent) recorderSettings(wait bool) recorder.Settings {
-	c := a.config
-	events := event.DefaultSettings()
-	events.PreRoll, events.PostRoll = c.Event.PreRoll.Duration, c.Event.PostRoll.Duration
-	events.MergeGap, events.Longest, events.PerHour = c.Event.Merge.Duration, c.Event.Longest.Duration, c.Event.PerHour
-	moves := motion.DefaultSettings()
-	moves.Sensitivity = map[string]float64{"low": 0.3, "normal": 0.5, "high": 0.75}[c.Motion.Sensitivity]
-	return recorder.Settings{
-		Watch: watch.Settings{Motion: moves, Event: events, Wait: wait, Log: a.log},
-		Clip:  clip.Settings{PartDuration: c.Clip.Part.Duration},
-		// One second more than the pre-roll: in H.264 the ring begins with a key frame.
-		Ring:  clip.RingSettings{Duration: events.PreRoll + time.Second, Bytes: int(c.Clip.Memory.Bytes)},
-		Clock: func() seal.ClockTrust { return clockTrust(time.Now()) },
-		Log:   a.log,
-	}
 }

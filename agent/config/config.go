@@ -14,12 +14,17 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/lensward/lensward/capture"
 )
 
-// maxFile bounds the file, in bytes.
-const maxFile = 64 << 10
+const (
+	maxFile  = 64 << 10 // bytes
+	maxZones = 32
+)
 
 // Config is everything that can be set. Every key has a default but state.dir and
 // those of [hub].
@@ -36,15 +41,91 @@ type Config struct {
 
 // Camera says where pictures come from.
 type Camera struct {
-	// Source is a URL: "v4l2:/dev/video0" (the default), "file:PATH" or "scene:".
-	// docs/ref/sources.md has their parameters.
+	// Source is a URL: "v4l2:auto" (the first camera that gives pictures, the default),
+	// "v4l2:/dev/video0", "rpicam:0", "file:PATH" or "scene:". docs/ref/sources.md has
+	// their parameters.
 	Source string `toml:"source"`
+	// Exposure is for how long each picture is exposed, such as "10ms" (100us to 10s), or
+	// "auto", the camera's choice. Where it is not set, the camera stays as it is; so it
+	// does with the next three.
+	Exposure string `toml:"exposure"`
+	// Gain is how much the sensor's signal is amplified: a number in the camera's own
+	// units, such as "16", or "auto". `lensward doctor` shows how far it goes.
+	Gain string `toml:"gain"`
+	// PowerLine is the frequency of the mains, so that lamps do not flicker: "50Hz", "60Hz",
+	// "auto" or "off".
+	PowerLine string `toml:"power_line"`
+	// Flip turns the picture: "none", "horizontal", "vertical", or "both" for a camera that
+	// hangs upside down.
+	Flip string `toml:"flip"`
+	// Controls sets others by the names that the camera's driver has for them, such as
+	// {"infrared lamp" = 1}; at most 32. `lensward doctor` shows the names.
+	Controls map[string]int `toml:"controls"`
+	// Mask is a part of the picture that is black in all that leaves the camera:
+	// thumbnails, clips and live. There may be 32. Video that the camera encodes itself
+	// (H.264) cannot have one: the agent says so and does not start.
+	Mask []Mask `toml:"mask"`
 }
 
-// Motion says what counts as motion.
+// Mask is a part of the picture that nobody sees.
+type Mask struct {
+	// Corners are the mask's 3 to 32 corners, given as those of a motion.zone. All of a
+	// block of 8 by 8 pixels is black that a mask touches.
+	Corners [][]float64 `toml:"corners"`
+}
+
+// Area is the mask's corners as an area, or an error that says what is wrong with
+// them.
+func (m Mask) Area() (capture.Area, error) { return area(m.Corners) }
+
+// Motion says what counts as somebody in the picture.
 type Motion struct {
-	// Sensitivity is "low", "normal" (the default) or "high".
+	// Sensitivity is how faint a change may be: "low" (a street, a garden, a noisy
+	// sensor), "normal" (the default) or "high" (a grey coat before a grey wall, and now
+	// and then a shadow). It holds wherever no zone says otherwise.
 	Sensitivity string `toml:"sensitivity"`
+	// Smallest is the height of the smallest person that counts, as a share of the
+	// picture's height, 0.02 to 0.9. A larger one leaves out cats and those far away.
+	// Default 0.07.
+	Smallest float64 `toml:"smallest"`
+	// Stand is how long what came into the picture may be without the least movement
+	// before it belongs to the scene, 2s to 1h: a parked car, a parcel, a moved chair.
+	// People never are. Default "1m".
+	Stand Duration `toml:"stand"`
+	// Rate is how many frames a second are looked at, 5 to 60, where the camera gives
+	// more. Above 12 nothing more is found, but it costs more. Default 15.
+	Rate int `toml:"rate"`
+	// Zone is a part of the picture with a sensitivity of its own; there may be 32.
+	// Where two overlap, the later one counts. Events say which zones they were in.
+	Zone []Zone `toml:"zone"`
+}
+
+// Zone is a part of the picture.
+type Zone struct {
+	// Name is what events call it, 1 to 40 characters.
+	Name string `toml:"name"`
+	// Sensitivity is "off" (nothing counts here: a road, a tree, a television), "low",
+	// "normal" or "high". Default "normal".
+	Sensitivity string `toml:"sensitivity"`
+	// Corners are the zone's 3 to 32 corners, each as shares of the picture's width and
+	// height from its upper left corner: [[0, 0.5], [1, 0.5], [1, 1], [0, 1]] is the lower
+	// half.
+	Corners [][]float64 `toml:"corners"`
+}
+
+// Area is the zone's corners as an area, or an error that says what is wrong with
+// them.
+func (z Zone) Area() (capture.Area, error) { return area(z.Corners) }
+
+func area(corners [][]float64) (capture.Area, error) {
+	a := make(capture.Area, 0, len(corners))
+	for _, c := range corners {
+		if len(c) != 2 {
+			return nil, fmt.Errorf("a corner has 2 numbers, not %d", len(c))
+		}
+		a = append(a, capture.Point{X: c[0], Y: c[1]})
+	}
+	return a, a.Validate()
 }
 
 // Event says when an event begins and ends.
@@ -52,10 +133,11 @@ type Event struct {
 	// PreRoll is how much of the time before the motion belongs to the clip, 0s to 30s.
 	// Default "5s".
 	PreRoll Duration `toml:"pre_roll"`
-	// PostRoll is how long nothing must move for the event to end, 1s to 60s. Default "5s".
+	// PostRoll is how long the clip goes on when nobody is there any more, 1s to 60s,
+	// unless the next event begins before. Default "5s".
 	PostRoll Duration `toml:"post_roll"`
-	// Merge is the longest pause after which motion carries the same event on, 0s to
-	// PostRoll. Default "2.5s".
+	// Merge is the longest time out of sight after which motion carries the same event
+	// on, 0s to PostRoll. Default "1.2s".
 	Merge Duration `toml:"merge"`
 	// Longest is where an event is cut and carried on as another, 10s to 1h. Default "2m".
 	Longest Duration `toml:"longest"`
@@ -118,10 +200,10 @@ type Log struct {
 // Default is the configuration of an empty file.
 func Default() Config {
 	return Config{
-		Camera: Camera{Source: "v4l2:/dev/video0"},
-		Motion: Motion{Sensitivity: "normal"},
+		Camera: Camera{Source: "v4l2:auto"},
+		Motion: Motion{Sensitivity: "normal", Smallest: 0.07, Stand: Duration{time.Minute}, Rate: 15},
 		Event: Event{
-			PreRoll: Duration{5 * time.Second}, PostRoll: Duration{5 * time.Second}, Merge: Duration{2500 * time.Millisecond},
+			PreRoll: Duration{5 * time.Second}, PostRoll: Duration{5 * time.Second}, Merge: Duration{1200 * time.Millisecond},
 			Longest: Duration{2 * time.Minute}, PerHour: 60,
 		},
 		Clip:  Clip{Part: Duration{4 * time.Second}, Memory: Size{16 << 20}},
@@ -178,6 +260,7 @@ func (c *Config) check() *Error {
 		v         Duration
 		low, high time.Duration
 	}{
+		{"motion.stand", c.Motion.Stand, 2 * time.Second, time.Hour},
 		{"event.pre_roll", c.Event.PreRoll, 0, 30 * time.Second},
 		{"event.post_roll", c.Event.PostRoll, time.Second, time.Minute},
 		{"event.merge", c.Event.Merge, 0, c.Event.PostRoll.Duration},
@@ -212,10 +295,11 @@ func (c *Config) checkWords() *Error {
 	if c.Event.PerHour < 1 || c.Event.PerHour > 3600 {
 		return &Error{Key: "event.per_hour", What: fmt.Sprintf("event.per_hour is %d", c.Event.PerHour), Hint: "give 1 to 3600"}
 	}
-	switch c.Motion.Sensitivity {
-	case "low", "normal", "high":
-	default:
-		return &Error{Key: "motion.sensitivity", What: fmt.Sprintf("motion.sensitivity is %q", c.Motion.Sensitivity), Hint: `give "low", "normal" or "high"`}
+	if err := c.Camera.check(); err != nil {
+		return err
+	}
+	if err := c.Motion.check(); err != nil {
+		return err
 	}
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":
@@ -235,6 +319,51 @@ func (c *Config) checkWords() *Error {
 	}
 	if u, err := url.Parse(c.Hub.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
 		return &Error{Key: "hub.url", What: fmt.Sprintf("hub.url is %q", c.Hub.URL), Hint: `give an address that begins with "https://"`}
+	}
+	return nil
+}
+
+// check holds what counts as motion.
+func (m *Motion) check() *Error {
+	switch m.Sensitivity {
+	case "low", "normal", "high":
+	default:
+		return &Error{Key: "motion.sensitivity", What: fmt.Sprintf("motion.sensitivity is %q", m.Sensitivity), Hint: `give "low", "normal" or "high"`}
+	}
+	if !(m.Smallest >= 0.02 && m.Smallest <= 0.9) {
+		return &Error{Key: "motion.smallest", What: fmt.Sprintf("motion.smallest is %v", m.Smallest), Hint: "give 0.02 to 0.9"}
+	}
+	if m.Rate < 5 || m.Rate > 60 {
+		return &Error{Key: "motion.rate", What: fmt.Sprintf("motion.rate is %d", m.Rate), Hint: "give 5 to 60"}
+	}
+	if len(m.Zone) > maxZones {
+		return &Error{Key: "motion.zone", What: fmt.Sprintf("there are %d zones", len(m.Zone)), Hint: fmt.Sprintf("give at most %d", maxZones)}
+	}
+	for i := range m.Zone {
+		if err := m.Zone[i].check(); err != nil {
+			err.Key = fmt.Sprintf("motion.zone[%d].%s", i, err.Key)
+			return err
+		}
+	}
+	return nil
+}
+
+// check holds one zone, and fills in what it leaves out. The error's key is the
+// zone's own.
+func (z *Zone) check() *Error {
+	if n := utf8.RuneCountInString(z.Name); n < 1 || n > 40 {
+		return &Error{Key: "name", What: fmt.Sprintf("the zone's name %q has %d characters", z.Name, n), Hint: "give 1 to 40"}
+	}
+	if z.Sensitivity == "" {
+		z.Sensitivity = "normal"
+	}
+	switch z.Sensitivity {
+	case "off", "low", "normal", "high":
+	default:
+		return &Error{Key: "sensitivity", What: fmt.Sprintf("zone %q: sensitivity is %q", z.Name, z.Sensitivity), Hint: `give "off", "low", "normal" or "high"`}
+	}
+	if _, err := z.Area(); err != nil {
+		return &Error{Key: "corners", What: fmt.Sprintf("zone %q: %v", z.Name, err), Hint: "docs/ref/config.md says how corners are given"}
 	}
 	return nil
 }

@@ -26,8 +26,25 @@ func TestParse(t *testing.T) {
 	if c.Event.PreRoll.Duration != 2*time.Second || c.Clip.Memory.Bytes != 8<<20 {
 		t.Errorf("read %v and %v", c.Event.PreRoll, c.Clip.Memory)
 	}
-	if c.Camera.Source != "v4l2:/dev/video0" || c.Event.PostRoll != config.Default().Event.PostRoll {
+	if c.Camera.Source != "v4l2:auto" || c.Event.PostRoll != config.Default().Event.PostRoll {
 		t.Errorf("defaults are lost: %+v", c)
+	}
+}
+
+// door is a zone in three lines.
+const door = "[[motion.zone]]\nname = \"door\"\ncorners = [[0.1, 0.2], [0.4, 0.2], [0.4, 1.0], [0.1, 1]]\n"
+
+func TestZones(t *testing.T) {
+	c, err := config.Parse("a.toml", []byte(least+door+strings.ReplaceAll(door, "door", "road")+"sensitivity = \"off\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Motion.Zone) != 2 || c.Motion.Zone[0].Sensitivity != "normal" || c.Motion.Zone[1].Sensitivity != "off" {
+		t.Fatalf("read %+v", c.Motion.Zone)
+	}
+	area, err := c.Motion.Zone[1].Area()
+	if err != nil || len(area) != 4 || area[2].X != 0.4 || area[2].Y != 1 {
+		t.Errorf("the road's area is %v, %v", area, err)
 	}
 }
 
@@ -44,6 +61,25 @@ func TestErrorsNameTheLine(t *testing.T) {
 		{"[event]\nmerge = \"9s\"\n", 9, "event.merge is 9s", "give 0s to 5s"},
 		{"[event]\nper_hour = \"many\"\n", 9, "event.per_hour", ""},
 		{"[motion]\nsensitivity = \"extreme\"\n", 9, `motion.sensitivity is "extreme"`, `"low", "normal" or "high"`},
+		{"[camera]\nexposure = \"long\"\n", 9, `camera.exposure "long"`, `"10ms"`},
+		{"[camera]\nexposure = \"1m\"\n", 9, `camera.exposure "1m"`, `"10ms"`},
+		{"[camera]\ngain = 16\n", 9, "camera.gain", ""},
+		{"[camera]\ngain = \"0\"\n", 9, `camera.gain "0"`, `"16"`},
+		{"[camera]\nflip = \"twice\"\n", 9, `camera.flip is "twice"`, `"both"`},
+		{"[camera]\npower_line = \"55Hz\"\n", 9, `camera.power_line is "55Hz"`, `"50Hz"`},
+		{"[camera]\ncontrols = {focus = 5000000000}\n", 9, `control "focus" is 5000000000`, "32 bits"},
+		{"[[camera.mask]]\ncorners = [[0, 0], [1, 0], [1, 1.5]]\n", 9, "corner 1, 1.5 is not within 0 and 1", "corners"},
+		{"[motion]\nsmallest = 2\n", 9, "motion.smallest is 2", "give 0.02 to 0.9"},
+		{"[motion]\nstand = \"1s\"\n", 9, "motion.stand is 1s", "give 2s to 1h0m0s"},
+		{"[motion]\nstand = 60\n", 9, "motion.stand", ""},
+		{"[motion]\nrate = 0\n", 9, "motion.rate is 0", "give 5 to 60"},
+		{"[[motion.zone]]\nnaem = \"door\"\n", 9, `unknown key "motion.zone.naem"`, `did you mean "motion.zone.name"?`},
+		{"[[motion.zone]]\nname = \"\"\n", 9, "has 0 characters", "give 1 to 40"},
+		{door + "[[motion.zone]]\nname = \"road\"\n# none\n", 11, `zone "road": an area has 3 to 32 corners, not 0`, "corners"},
+		{door + "[[motion.zone]]\nname = \"road\"\ncorners = [\n[0, 0],\n[1, 2],\n[1, 0]]\n", 13, `zone "road": corner 1, 2`, "corners"},
+		{door + "[[motion.zone]]\nname = \"road\"\ncorners = [[0, 0, 0], [1, 1], [1, 0]]\n", 13, "2 numbers, not 3", "corners"},
+		{door + "sensitivity = \"loud\"\n", 11, `zone "door": sensitivity is "loud"`, `"off"`},
+		{strings.Repeat(door, 33), 0, "there are 33 zones", "at most 32"},
 		{"[spool]\nclips = \"1KiB\"\n", 9, "spool.clips is 1KiB", "give 8MiB"},
 		{"[event\n", 8, "", ""},
 	} {

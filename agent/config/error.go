@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -84,6 +85,11 @@ func isUnitType(t reflect.Type) bool {
 	return t == reflect.TypeFor[Duration]() || t == reflect.TypeFor[Size]()
 }
 
+// isTables says that a key is a list of tables.
+func isTables(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct
+}
+
 func anyType(reflect.Type) bool { return true }
 
 // keys lists the keys of a configuration's type whose own types are wanted.
@@ -95,6 +101,8 @@ func keys(t reflect.Type, prefix string, want func(reflect.Type) bool) []string 
 		switch {
 		case f.Type.Kind() == reflect.Struct && !isUnitType(f.Type):
 			out = append(out, keys(f.Type, key+".", want)...)
+		case isTables(f.Type):
+			out = append(out, keys(f.Type.Elem(), key+".", want)...)
 		case want(f.Type):
 			out = append(out, key)
 		}
@@ -134,21 +142,61 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// lineOf finds the line on which a key is set, 0 if it is on none.
+// lineOf finds the line on which a key is set, or its table begins, 0 if neither is
+// there. Of a list of tables the key says which: "motion.zone[1].name".
 func lineOf(file []byte, key string) int {
-	table, name, _ := strings.Cut(key, ".")
-	in := ""
+	table, name, nth := splitKey(key)
+	in, header := "", 0
 	for i, line := range bytes.Split(file, []byte("\n")) {
 		s := strings.TrimSpace(string(line))
-		if strings.HasPrefix(s, "[") {
-			in = strings.Trim(s, "[] ")
+		if t, ok := tableName(s); ok {
+			if in = t; in == table {
+				if nth == 0 {
+					header = i + 1
+				}
+				nth--
+			}
 			continue
 		}
 		left, _, ok := strings.Cut(s, "=")
 		left = strings.TrimSpace(left)
-		if ok && (in == table && left == name || in == "" && left == key) {
+		here := in == table && nth < 0 && header > 0
+		if ok && (here && left == name || in == "" && left == key) {
 			return i + 1
 		}
+		if nth < -1 {
+			break
+		}
+	}
+	if strings.Contains(key, "[") {
+		return header
 	}
 	return 0
+}
+
+// splitKey takes a key apart: "motion.zone[1].name" is name in the second of the
+// tables motion.zone.
+func splitKey(key string) (table, name string, nth int) {
+	table, name, _ = strings.Cut(key, ".")
+	if at := strings.LastIndex(key, "."); at >= 0 {
+		table, name = key[:at], key[at+1:]
+	}
+	if open := strings.Index(table, "["); open >= 0 {
+		if n, err := strconv.Atoi(strings.Trim(table[open:], "[]")); err == nil {
+			nth = n
+		}
+		table = table[:open]
+	}
+	return table, name, nth
+}
+
+// tableName is the name of the table that a line begins.
+func tableName(line string) (string, bool) {
+	line, _, _ = strings.Cut(line, "#")
+	line = strings.TrimSpace(line)
+	if !strings.HasPrefix(line, "[") || !strings.HasSuffix(line, "]") {
+		return "", false
+	}
+	name := strings.Trim(line, "[] ")
+	return name, name != "" && !strings.ContainsAny(name, "[], 0123456789")
 }

@@ -64,14 +64,30 @@ func makeReference(t *testing.T) []byte {
 		field := top.Field(i)
 		name := field.Type.Name()
 		fmt.Fprintf(&out, "\n## [%s]\n\n%s\n", field.Tag.Get("toml"), strings.TrimSpace(docs[name]))
-		for _, k := range structs[name].Fields.List {
-			tag := reflect.StructTag(strings.Trim(k.Tag.Value, "`")).Get("toml")
-			text := k.Doc.Text()
-			if text == "" {
-				text = "As the key above.\n"
-			}
-			fmt.Fprintf(&out, "\n### `%s.%s`\n\n%s", field.Tag.Get("toml"), tag, text)
-		}
+		writeKeys(&out, structs, name, field.Tag.Get("toml"))
 	}
 	return out.Bytes()
+}
+
+// writeKeys writes the keys of a table, and of the lists of tables in it.
+func writeKeys(out *bytes.Buffer, structs map[string]*ast.StructType, name, table string) {
+	for _, k := range structs[name].Fields.List {
+		tag := reflect.StructTag(strings.Trim(k.Tag.Value, "`")).Get("toml")
+		text := k.Doc.Text()
+		if text == "" {
+			text = "As the key above.\n"
+		}
+		list, ok := k.Type.(*ast.ArrayType)
+		if !ok {
+			fmt.Fprintf(out, "\n### `%s.%s`\n\n%s", table, tag, text)
+			continue
+		}
+		of, ok := list.Elt.(*ast.Ident)
+		if !ok || structs[of.Name] == nil {
+			fmt.Fprintf(out, "\n### `%s.%s`\n\n%s", table, tag, text)
+			continue
+		}
+		fmt.Fprintf(out, "\n### `[[%s.%s]]`\n\n%s", table, tag, text)
+		writeKeys(out, structs, of.Name, table+"."+tag)
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/lensward/lensward/agent/watch"
 	"github.com/lensward/lensward/capture"
 	"github.com/lensward/lensward/capture/clip"
+	"github.com/lensward/lensward/capture/motion"
 	"github.com/lensward/lensward/transport/seal"
 )
 
@@ -30,7 +32,10 @@ type Settings struct {
 	Ring  clip.RingSettings
 	// Clock says how far the frames' times can be trusted.
 	Clock func() seal.ClockTrust
-	Log   *slog.Logger
+	// Tampered, unless nil, is told when something is done to the camera, and when it
+	// is over.
+	Tampered func(motion.Tamper)
+	Log      *slog.Logger
 }
 
 // Sink takes a draft. It returns false if there was no room for it, and an error
@@ -53,6 +58,7 @@ type Recorder struct {
 	height  int
 	current *recording
 	last    seal.EventID // the event before
+	tamper  motion.Tamper
 }
 
 // recording is the event that is being recorded.
@@ -62,6 +68,7 @@ type recording struct {
 	writer    *clip.Writer
 	declared  time.Time
 	best      watch.Observation
+	zones     []string // that were touched, in the order in which they were
 	lost      uint32
 	parts     uint32
 }
@@ -170,6 +177,12 @@ func (r *Recorder) finish(ctx context.Context) error {
 
 func (r *Recorder) observe(ctx context.Context, seen []watch.Observation) error {
 	for _, o := range seen {
+		if t := o.Motion.Tamper; t != r.tamper {
+			r.tamper = t
+			if r.settings.Tampered != nil {
+				r.settings.Tampered(t)
+			}
+		}
 		for _, tr := range o.Transitions {
 			var err error
 			if tr.Kind == event.Declared {
@@ -181,11 +194,23 @@ func (r *Recorder) observe(ctx context.Context, seen []watch.Observation) error 
 				return err
 			}
 		}
-		if r.current != nil && o.Motion.Score > r.current.best.Motion.Score {
-			r.current.best = o
+		if r.current != nil {
+			r.current.see(o)
 		}
 	}
 	return nil
+}
+
+// see keeps what is worth remembering of an observation.
+func (rec *recording) see(o watch.Observation) {
+	if o.Motion.Score > rec.best.Motion.Score {
+		rec.best = o
+	}
+	for _, name := range o.Zones {
+		if len(rec.zones) < seal.MaxZones && !slices.Contains(rec.zones, name) {
+			rec.zones = append(rec.zones, name)
+		}
+	}
 }
 
 // begin sends the thumbnail first: it is what the owner is waiting for. Then the
@@ -200,7 +225,7 @@ func (r *Recorder) begin(ctx context.Context, e event.Event, o watch.Observation
 		rec.continues = r.last
 	}
 	r.current = rec
-	r.log.Info("event declared", "event", rec.id, "at", e.Declared)
+	r.log.Info("event declared", "event", rec.id, "cause", e.Cause, "at", e.Declared)
 	if err := r.thumbnail(ctx, rec, o); err != nil {
 		return err
 	}
@@ -290,7 +315,7 @@ func (r *Recorder) end(ctx context.Context, e event.Event) error {
 	}
 	body, err := json.Marshal(seal.Event{
 		Start: e.Declared.UnixMilli(), End: e.LastMotion.UnixMilli(), Score: rec.best.Motion.Score, Box: rec.best.Box,
-		Parts: rec.parts, LostParts: rec.lost, Continues: rec.continues,
+		Parts: rec.parts, LostParts: rec.lost, Continues: rec.continues, Cause: causeOf(e), Zones: rec.zones,
 	})
 	if err != nil {
 		return fmt.Errorf("write event record: %w", err)
@@ -302,4 +327,16 @@ func (r *Recorder) end(ctx context.Context, e event.Event) error {
 		MediaType: seal.KindEvent.MediaType(), Body: body,
 	})
 	return err
+}
+
+// causeOf is the event's cause in the words of its record, which leave motion out.
+func causeOf(e event.Event) seal.EventCause {
+	switch e.Cause {
+	case event.CauseCovered:
+		return seal.CauseCovered
+	case event.CauseMoved:
+		return seal.CauseMoved
+	default:
+		return ""
+	}
 }

@@ -12,8 +12,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
+	"github.com/lensward/lensward/agent/config"
 	"github.com/lensward/lensward/agent/event"
 	"github.com/lensward/lensward/agent/watch"
 	"github.com/lensward/lensward/capture"
@@ -25,15 +25,17 @@ import (
 // motionCommand finds the events in a file.
 func motionCommand() *cobra.Command {
 	var asJSON bool
+	var rate int
 	cmd := &cobra.Command{
 		Use:   "motion FILE",
 		Short: "Find the events in a .mjpeg or .mp4 file",
 		Long: `Find the events in FILE (.mjpeg or .mp4), or in any source URL, as a camera would
 with its default settings, as fast as it goes. The times are those of motion, from
-the file's beginning; cpu_s is this program's own CPU time.`,
+the file's beginning; cpu_s is this program's own CPU time. A camera looks at some of
+its frames where more come in a second than help; --rate 0 looks at all.`,
 		Args: cli.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := findMotion(cmd.Context(), fastURL(args[0]), cmd.ErrOrStderr())
+			r, err := findMotion(cmd.Context(), fastURL(args[0]), rate, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -41,12 +43,13 @@ the file's beginning; cpu_s is this program's own CPU time.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().IntVar(&rate, "rate", config.Default().Motion.Rate, "look at so many frames a second; 0 is all")
 	return cmd
 }
 
 // fastURL makes a file's name a source URL; what is one already stays.
 func fastURL(name string) string {
-	for _, scheme := range []string{"file:", "scene:", "v4l2:"} {
+	for _, scheme := range []string{"file:", "scene:", "v4l2:", "rpicam:"} {
 		if strings.HasPrefix(name, scheme) {
 			return name
 		}
@@ -57,6 +60,7 @@ func fastURL(name string) string {
 // motionReport is what motion prints.
 type motionReport struct {
 	Frames int           `json:"frames"`
+	Looked int           `json:"looked_at"`
 	FPS    float64       `json:"fps"`
 	CPU    float64       `json:"cpu_s"`
 	Broken uint64        `json:"broken,omitempty"`
@@ -72,7 +76,8 @@ func (r motionReport) print(w io.Writer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(r)
 	}
-	fmt.Fprintf(w, "%d frames, %.1f a second of the file, %.2f s of CPU time, %d events\n", r.Frames, r.FPS, r.CPU, len(r.Events))
+	fmt.Fprintf(w, "%d frames, %.1f a second of the file, %d looked at, %.2f s of CPU time, %d events\n",
+		r.Frames, r.FPS, r.Looked, r.CPU, len(r.Events))
 	for i, e := range r.Events {
 		fmt.Fprintf(w, "%3d  %8.1f s to %8.1f s\n", i+1, e.Start, e.End)
 	}
@@ -86,18 +91,18 @@ type finder struct {
 	first, last time.Time
 }
 
-func findMotion(ctx context.Context, name string, progress io.Writer) (motionReport, error) {
+func findMotion(ctx context.Context, name string, rate int, progress io.Writer) (motionReport, error) {
 	log, err := cli.Logger(progress, "error")
 	if err != nil {
 		return motionReport{}, err
 	}
-	src, info, err := source.Open(name, source.Options{Log: log})
+	src, info, err := source.Open(ctx, name, source.Options{Log: log})
 	if err != nil {
 		return motionReport{}, err
 	}
 	f := &finder{report: motionReport{Events: []motionEvent{}}}
 	f.watcher, err = watch.Open(ctx, info.Format, info.Width, info.Height, watch.Settings{
-		Motion: motion.DefaultSettings(), Event: event.DefaultSettings(), Wait: true, Log: log,
+		Motion: motion.DefaultSettings(), Event: event.DefaultSettings(), Rate: rate, Wait: true, Log: log,
 	})
 	if err != nil {
 		return motionReport{}, err
@@ -124,38 +129,43 @@ func newSpinner(w io.Writer) *progressbar.ProgressBar {
 }
 
 func (f *finder) run(ctx context.Context, src capture.Source, bar *progressbar.ProgressBar) error {
-	g, ctx := errgroup.WithContext(ctx)
-	frames := make(chan capture.Frame, 4)
-	g.Go(func() error {
-		defer close(frames)
-		return src.Run(ctx, func(fr capture.Frame) {
-			select {
-			case frames <- fr:
-			case <-ctx.Done():
-			}
-		})
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	err := src.Run(ctx, func(fr capture.Frame) {
+		if err := f.look(ctx, fr, bar); err != nil {
+			cancel(err)
+		}
 	})
-	g.Go(func() error {
-		for fr := range frames {
-			if f.report.Frames == 0 {
-				f.first = fr.Time
-			}
-			f.report.Frames, f.last = f.report.Frames+1, fr.Time
-			_ = bar.Add(1) // it is only the bar
-			seen, err := f.watcher.Feed(ctx, fr)
-			if err != nil {
-				return err
-			}
-			f.take(seen)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		seen, err := f.watcher.Finish(ctx)
-		f.take(seen)
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if err != nil {
 		return err
-	})
-	return g.Wait()
+	}
+	seen, err := f.watcher.Finish(ctx)
+	f.take(seen)
+	return err
+}
+
+// barStep is how many frames the bar is told of at once.
+const barStep = 16
+
+// look takes one frame.
+func (f *finder) look(ctx context.Context, fr capture.Frame, bar *progressbar.ProgressBar) error {
+	if ctx.Err() != nil {
+		return nil // it has ended already, and run says why
+	}
+	if f.report.Frames == 0 {
+		f.first = fr.Time
+	}
+	f.report.Frames, f.last = f.report.Frames+1, fr.Time
+	if f.report.Frames%barStep == 0 {
+		_ = bar.Add(barStep) // it is only the bar
+	}
+	seen, err := f.watcher.Feed(ctx, fr)
+	f.report.Looked += len(seen)
+	f.take(seen)
+	return err
 }
 
 func (f *finder) take(seen []watch.Observation) {

@@ -46,7 +46,7 @@ func newWorld(ctx context.Context, dir string, f demoFlags, log *slog.Logger) (*
 	if f.once {
 		w.source = atFullSpeed(f.source)
 	}
-	_, info, err := source.Open(w.source, source.Options{Log: log})
+	_, info, err := source.Open(ctx, w.source, source.Options{Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,9 @@ func statusCommand() *cobra.Command {
 // printStatus prints what a person wants to know, what is wrong first.
 func printStatus(w io.Writer, s agent.Stats) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) { fmt.Fprintf(out, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(out, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
 	for _, c := range s.Conditions {
 		row(string(c.Severity), "%s for %v: %s", c.Name, time.Since(c.Since).Round(time.Second), c.Cause)
 	}

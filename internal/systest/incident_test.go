@@ -128,7 +128,7 @@ func offlineCamera(t *testing.T, keys *keyring.Keyring, c config.Config) *camera
 	}
 	must(t, store.Close())
 	must(t, dev.Close())
-	still := func() (capture.Source, source.Info, error) {
+	still := func(context.Context) (capture.Source, source.Info, error) {
 		return stillSource{}, source.Info{Format: capture.FormatMJPEG, Width: 64, Height: 64, Live: true}, nil
 	}
 	cam.agent, err = agent.New(c, agent.Options{Firmware: "test", OpenSource: still, NoControl: true, Log: testLog()})

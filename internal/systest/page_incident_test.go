@@ -2,6 +2,7 @@ package systest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"image"
 	"image/color"
@@ -93,7 +94,7 @@ func newPaintedHome(t *testing.T, h *hub.Hub, owner int) *paintedHome {
 		}
 		must(t, store.Close())
 		must(t, dev.Close())
-		still := func() (capture.Source, source.Info, error) {
+		still := func(context.Context) (capture.Source, source.Info, error) {
 			return stillSource{}, source.Info{Format: capture.FormatMJPEG, Width: 64, Height: 64, Live: true}, nil
 		}
 		a, err := agent.New(conf, agent.Options{Firmware: "test", OpenSource: still, NoControl: true, Log: testLog()})

@@ -31,7 +31,7 @@ func drawReel(t testing.TB, width, height int) *reel {
 }
 
 // open is an agent's OpenSource.
-func (r *reel) open() (capture.Source, source.Info, error) {
+func (r *reel) open(context.Context) (capture.Source, source.Info, error) {
 	return r, source.Info{Format: capture.FormatMJPEG, Width: r.width, Height: r.height, FPS: reelFPS, Live: true}, nil
 }
 
