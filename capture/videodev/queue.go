@@ -26,9 +26,6 @@ const (
 // Multiplanar says that a buffer may be of several pieces of memory.
 func (t BufferType) Multiplanar() bool { return t == CaptureMultiplanar || t == OutputMultiplanar }
 
-// output says that the program fills the buffers.
-func (t BufferType) output() bool { return t == Output || t == OutputMultiplanar }
-
 // BufferFlags say what became of a buffer. The values are the kernel's.
 type BufferFlags uint32
 

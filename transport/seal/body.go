@@ -47,8 +47,8 @@ const (
 
 // Bounds of Event.Zones.
 const (
-	MaxZones    = 16
-	MaxZoneName = 32
+	MaxZones    = 32
+	MaxZoneName = 160
 )
 
 // Checkpoint is the body of a checkpoint item: how the device stands at its

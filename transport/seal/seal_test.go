@@ -133,7 +133,7 @@ func checkMissing(t *testing.T, round int, got []seal.Missing, have, dropped map
 }
 
 func TestBodies(t *testing.T) {
-	for _, bad := range []string{``, `[]`, `{"start":5,"end":4}`, `{"start":-1}`, `{"score":1.5}`, `{"box":[0,0,0,2]}`, `{"continues":"xyz"}`, `{"cause":"bored"}`, `{"zones":[""]}`, `{"zones":["` + strings.Repeat("x", 33) + `"]}`} {
+	for _, bad := range []string{``, `[]`, `{"start":5,"end":4}`, `{"start":-1}`, `{"score":1.5}`, `{"box":[0,0,0,2]}`, `{"continues":"xyz"}`, `{"cause":"bored"}`, `{"zones":[""]}`, `{"zones":["` + strings.Repeat("x", 161) + `"]}`} {
 		if _, err := seal.ParseEvent([]byte(bad)); err == nil {
 			t.Errorf("event body %s was read", bad)
 		}

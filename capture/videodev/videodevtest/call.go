@@ -175,6 +175,7 @@ func (c *call) requestBuffers() error {
 	if q.on {
 		return unix.EBUSY
 	}
+	q.reset() // what a failed STREAMON left queued
 	q.allocate(count)
 	c.file.node.owner = c.file
 	for _, other := range c.file.queues() {

@@ -29,7 +29,6 @@ type Encoder struct {
 	// Stuck has it take pictures and give nothing.
 	Stuck bool
 
-	noDriver
 	in, out  queue
 	fraction videodev.Fraction
 	held     []frame

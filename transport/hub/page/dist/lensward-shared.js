@@ -229,8 +229,8 @@ function stringEnd(text2, start) {
 var MAX_BODY = 96 << 10;
 var MAX_DROPPED = 256;
 var CAUSES = ["motion", "covered", "moved"];
-var MAX_ZONES = 16;
-var MAX_ZONE_NAME = 32;
+var MAX_ZONES = 32;
+var MAX_ZONE_NAME = 160;
 var BodyError = class extends Error {
   constructor(message) {
     super(message);

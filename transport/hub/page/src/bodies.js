@@ -7,8 +7,8 @@ import { parseJSON } from "./json.js";
 const MAX_BODY = 96 << 10;
 const MAX_DROPPED = 256;
 const CAUSES = ["motion", "covered", "moved"];
-const MAX_ZONES = 16;
-const MAX_ZONE_NAME = 32;
+const MAX_ZONES = 32;
+const MAX_ZONE_NAME = 160;
 
 export class BodyError extends Error {
   constructor(message) {
