@@ -29,6 +29,12 @@ unit: ## the Go tests alone, with the race detector where it is not too slow
 test-arm: ## the packages a camera leans on, as ARM programs (ARM=all: armv7 too)
 	scripts/test-arm.sh
 
+lab: ## the agent on emulated boards, before cameras of the kernel's drivers (about 3 minutes)
+	scripts/lab.sh $(ARGS)
+
+lab-long: ## all of the lab: 100 unplugs, every fault, every camera on every board
+	scripts/lab.sh --long $(ARGS)
+
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	scripts/fuzz.sh $(FUZZTIME)
 
@@ -40,6 +46,9 @@ page: ## build the viewer page again, after its tests
 
 bench: ## every benchmark, COUNT (3) times
 	go test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
+
+soak: ## the whole agent on a camera of 30 frames a second for an hour (ARGS="SECONDS FILE.mjpeg")
+	scripts/soak.sh $(ARGS)
 
 bench-peers: ## speed beside other programs' (ARGS=FILE.mjpeg adds motion)
 	scripts/bench-peers.sh $(ARGS)
@@ -59,4 +68,4 @@ clean: ## what was built
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: all build demo test unit test-arm fuzz lint page bench bench-peers size kills setup clean help
+.PHONY: all build demo test unit test-arm lab lab-long fuzz lint page soak bench bench-peers size kills setup clean help

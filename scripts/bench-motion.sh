@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# CPU seconds for finding motion in the same MJPEG frames: lensctl, Debian's motion,
-# and ffmpeg's scene filter on pictures decoded at an eighth of their size.
+# CPU seconds for finding motion in the same MJPEG frames: lensctl as the agent does it
+# by default (some frames a second are looked at) and looking at every frame, Debian's
+# motion, and ffmpeg's scene filter on pictures decoded at an eighth of their size.
 #
 #   scripts/bench-motion.sh FILE.mjpeg [FRAMES]
 #
@@ -37,12 +38,16 @@ size=$(ffprobe -v error -show_entries stream=width,height -of csv=p=0:s=x "$work
 lensctl=${LENSCTL:-$work/lensctl}
 if [ ! -x "$lensctl" ]; then (cd "$root" && go build -o "$lensctl" ./cmd/lensctl); fi
 
+# bench_lensctl NAME [FLAGS...]
 bench_lensctl() {
-  local json
-  json=$("$lensctl" motion "$work/frames.mjpeg" --json 2>/dev/null)
+  local json name=$1
+  shift
+  json=$("$lensctl" motion "file:$work/frames.mjpeg?rate=max&fps=$rate" --json "$@" 2>/dev/null)
   read_frames=$(sed -n 's/.*"frames":\([0-9]*\).*/\1/p' <<<"$json")
-  sed -n 's/.*"cpu_s":\([0-9.]*\).*/\1/p' <<<"$json" >"$work/lensctl.cpu"
+  looked_at[$name]=$(sed -n 's/.*"looked_at":\([0-9]*\).*/\1/p' <<<"$json")
+  sed -n 's/.*"cpu_s":\([0-9.]*\).*/\1/p' <<<"$json" >"$work/$name.cpu"
 }
+declare -A looked_at=([ffmpeg]=all [motion]=all)
 
 bench_ffmpeg() {
   ffmpeg -nostdin -v info -benchmark -threads 1 -lowres 3 -f mjpeg -i "$work/frames.mjpeg" \
@@ -86,14 +91,16 @@ CONF
   peer=''
 }
 
-bench_lensctl
+bench_lensctl lensctl
+bench_lensctl every --rate 0
 bench_ffmpeg
 bench_motion
 
-own=$(cat "$work/lensctl.cpu")
-printf 'bench-motion: %s frames of %s, %d bytes each\n' \
-  "$read_frames" "$size" $(($(stat -c %s "$work/frames.mjpeg") / read_frames))
-for name in lensctl ffmpeg motion; do
-  awk -v name="$name" -v cpu="$(cat "$work/$name.cpu")" -v own="$own" \
-    'BEGIN { printf "bench-motion: %-8s %6.2f CPU seconds, %5.2f times lensctl\n", name, cpu, cpu / own }'
+printf 'bench-motion: %s frames of %s, %d bytes each, %d a second\n' \
+  "$read_frames" "$size" $(($(stat -c %s "$work/frames.mjpeg") / read_frames)) "$rate"
+for name in lensctl every ffmpeg motion; do
+  awk -v name="$name" -v cpu="$(cat "$work/$name.cpu")" -v looked="${looked_at[$name]}" \
+    -v own="$(cat "$work/lensctl.cpu")" -v every="$(cat "$work/every.cpu")" \
+    'BEGIN { printf "bench-motion: %-8s %6.2f CPU seconds, %4s frames looked at, %5.2f times lensctl, %5.2f times lensctl at every frame\n",
+      name, cpu, looked, cpu / own, cpu / every }'
 done

@@ -13,7 +13,8 @@
 #   apart  of those: it ends at most 3 s after they are gone, and before the next comes
 #   false  events that touch no visit, and events in a minute of the empty room
 #
-# MOTION=0 leaves motion out, AT_ONCE is how many of it run at once (6). It takes
+# MOTION=0 leaves motion out, AT_ONCE is how many of it run at once (6), and
+# MOTION_CONF are more lines of its configuration. It takes
 # files at their own speed and is given the settings that did best for it here: an
 # event ends after 2 s, two frames make motion, and light switches are looked for.
 # What it sees is written down by the commands that it runs at an event's ends.
@@ -103,6 +104,7 @@ movie_output off
 stream_port 0
 webcontrol_port 0
 target_dir $at
+${MOTION_CONF:-}
 on_event_start sh $at/mark start
 on_event_end sh $at/mark end
 CONF

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"image"
 	"image/jpeg"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -232,4 +234,67 @@ func TestAnotherCamera(t *testing.T) {
 	if c := r.Counts(); c.Frames != 250 {
 		t.Errorf("%d frames were looked at", c.Frames)
 	}
+}
+
+// TestCoveredCamera has somebody put a hand before the lens: it is an event of its
+// own, with that cause, and whoever is to know is told while it lasts.
+func TestCoveredCamera(t *testing.T) {
+	all, order := make(map[seal.EventID]*footage), []seal.EventID(nil)
+	s := settings(2 * time.Minute)
+	var told []motion.Tamper
+	s.Tampered = func(x motion.Tamper) { told = append(told, x) }
+	whole := capture.Rectangle(0, 0, 1, 1)
+	s.Watch.Motion.Zones = []motion.Zone{{Name: "everywhere", Area: whole, Sensitivity: motion.Normal}}
+	r := recorder.New(s, collect(t, all, &order))
+	frames := make(chan capture.Frame)
+	fed := make(chan error, 1)
+	go func() {
+		defer close(frames)
+		fed <- play(t, frames)
+	}()
+	if err := errors.Join(r.Run(t.Context(), frames), <-fed); err != nil {
+		t.Fatal(err)
+	}
+	causes := make(map[seal.EventCause]int)
+	for _, id := range order {
+		causes[all[id].record.Cause]++
+		if all[id].record.Cause == "" && !slices.Equal(all[id].record.Zones, []string{"everywhere"}) {
+			t.Errorf("event %s was in the zones %v", id, all[id].record.Zones)
+		}
+	}
+	if causes[seal.CauseCovered] != 1 || causes[""] == 0 {
+		t.Errorf("events by cause: %v", causes)
+	}
+	if want := []motion.Tamper{motion.TamperCovered, motion.TamperNone}; !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+}
+
+// play is a room with walkers, a hand before the lens for 12 s, and the room again.
+func play(t *testing.T, frames chan<- capture.Frame) error {
+	start := time.UnixMilli(1_771_000_000_000)
+	room := func(from time.Duration, empty bool, long time.Duration) error {
+		return scene.New(scene.Settings{
+			Width: 640, Height: 352, FPS: 5, Seed: 3, Duration: long, Fast: true, Empty: empty, Start: start.Add(from),
+		}).Run(t.Context(), func(f capture.Frame) { frames <- f })
+	}
+	if err := room(0, false, 40*time.Second); err != nil {
+		return err
+	}
+	if err := room(40*time.Second, true, 20*time.Second); err != nil {
+		return err
+	}
+	img := image.NewGray(image.Rect(0, 0, 640, 352))
+	for i := range img.Pix {
+		img.Pix[i] = 60
+	}
+	var hand bytes.Buffer
+	if err := jpeg.Encode(&hand, img, nil); err != nil {
+		return err
+	}
+	for i := range 60 {
+		at := start.Add(time.Minute + time.Duration(i)*200*time.Millisecond)
+		frames <- capture.Frame{Seq: uint64(i), Time: at, Format: capture.FormatMJPEG, Width: 640, Height: 352, Key: true, Data: hand.Bytes()}
+	}
+	return room(72*time.Second, true, 20*time.Second)
 }
