@@ -21,6 +21,7 @@ import (
 	"github.com/lensward/lensward/agent/watch"
 	"github.com/lensward/lensward/capture"
 	"github.com/lensward/lensward/capture/clip"
+	"github.com/lensward/lensward/capture/jpegdc"
 	"github.com/lensward/lensward/capture/motion"
 	"github.com/lensward/lensward/transport/seal"
 )
@@ -48,11 +49,12 @@ type Recorder struct {
 	sink     Sink
 	log      *slog.Logger
 
-	frames, broken, events atomic.Uint64
-	unread                 uint64 // by the watchers before this one
+	frames, broken, damaged, events atomic.Uint64
+	unread                          uint64 // by the watchers before this one
 
 	ring    *clip.Ring
 	watcher *watch.Watcher
+	whole   jpegdc.Decoder // finds frames that are not
 	format  capture.Format // of the frames that watcher looks at
 	width   int
 	height  int
@@ -80,13 +82,16 @@ func New(s Settings, sink Sink) *Recorder {
 
 // Counts are what a Recorder did so far, for any goroutine.
 type Counts struct {
-	// Frames were looked at, Broken could not be read, Events were declared.
-	Frames, Broken, Events uint64
+	// Frames came, Broken were looked at and could not be read, Damaged were left out
+	// of clips (most of them are Broken too), Events were declared.
+	Frames, Broken, Damaged, Events uint64
 }
 
 // Counts returns what was done so far.
 func (r *Recorder) Counts() Counts {
-	return Counts{Frames: r.frames.Load(), Broken: r.broken.Load(), Events: r.events.Load()}
+	return Counts{
+		Frames: r.frames.Load(), Broken: r.broken.Load(), Damaged: r.damaged.Load(), Events: r.events.Load(),
+	}
 }
 
 // Run records until frames is closed, then ends what is open and returns nil;
@@ -274,12 +279,21 @@ func (r *Recorder) part(ctx context.Context, rec *recording, p clip.Part) error 
 }
 
 // write adds a frame to the clip that runs. A frame that cannot be added is left
-// out; one of another format or size ends this clip, and the rest of the event
-// goes on without one.
+// out, and so is a JPEG that lost something on its way: it can still have both its
+// ends, and nobody has looked at it if more frames come than are looked at. A frame
+// of another format or size ends this clip, and the rest of the event goes on
+// without one.
 func (r *Recorder) write(f capture.Frame) error {
 	rec := r.current
 	if rec.writer == nil {
 		return nil
+	}
+	if f.Format == capture.FormatMJPEG {
+		if _, err := r.whole.Decode(f.Data); err != nil {
+			r.damaged.Add(1)
+			r.log.Debug("damaged frame left out of the clip", "event", rec.id, "frame", f.Seq, "error", err)
+			return nil
+		}
 	}
 	err := rec.writer.Write(f)
 	var changed *clip.ChangedError

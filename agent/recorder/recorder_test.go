@@ -298,3 +298,45 @@ func play(t *testing.T, frames chan<- capture.Frame) error {
 	}
 	return room(72*time.Second, true, 20*time.Second)
 }
+
+// TestDamagedFramesAreNotSealed takes some bytes out of the middle of every third
+// JPEG, as a camera's bus may: none of those is in a clip, looked at or not.
+func TestDamagedFramesAreNotSealed(t *testing.T) {
+	all, order := make(map[seal.EventID]*footage), []seal.EventID(nil)
+	s := settings(2 * time.Minute)
+	s.Watch.Rate = 5
+	r := recorder.New(s, collect(t, all, &order))
+	frames := make(chan capture.Frame)
+	fed := make(chan error, 1)
+	damaged := make(map[string]bool)
+	go func() {
+		defer close(frames)
+		src := scene.New(scene.Settings{Width: 192, Height: 112, FPS: 15, Seed: 3, Duration: 25 * time.Second, Fast: true, Start: time.UnixMilli(1_771_000_000_000)})
+		fed <- src.Run(t.Context(), func(f capture.Frame) {
+			if f.Seq%3 == 1 {
+				middle := len(f.Data) / 2
+				f.Data = slices.Concat(f.Data[:middle], f.Data[middle+40:])
+				damaged[string(f.Data)] = true
+			}
+			frames <- f
+		})
+	}()
+	if err := errors.Join(r.Run(t.Context(), frames), <-fed); err != nil {
+		t.Fatal(err)
+	}
+	kept := 0
+	for _, id := range order {
+		for fr, err := range clip.Frames(all[id].clip.Bytes()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept++
+			if damaged[string(fr.Data)] {
+				t.Fatalf("event %s has a damaged frame", id)
+			}
+		}
+	}
+	if c := r.Counts(); kept < 50 || c.Damaged < 20 || c.Broken >= c.Damaged {
+		t.Errorf("%d frames in clips, counted %+v", kept, c)
+	}
+}
