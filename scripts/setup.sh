@@ -10,6 +10,7 @@ wanted=(
   "chromium chromium"                 # the viewer page as a person sees it
   "mosquitto mosquitto"               # a second broker for the delivery tests
   "qemu-arm-static qemu-user-static"  # tests as ARM programs
+  "qemu-system-aarch64 qemu-system-arm" # the boards of the lab
   "node nodejs"                       # the page's own tests
   "npm npm"                           # the page's libraries
   "gcc gcc libc6-dev"                 # the race detector needs a C compiler

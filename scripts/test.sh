@@ -50,5 +50,6 @@ step scripts/lint.sh
 step scripts/build-page.sh --test --check
 step scripts/size.sh
 step scripts/test-arm.sh
+step scripts/lab.sh
 FUZZ=quick step scripts/fuzz.sh "${FUZZTIME:-2s}"
 scripts/unit.sh
