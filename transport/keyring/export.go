@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/lensward/lensward/internal/durable"
+	"github.com/lensward/lensward/transport/household"
 	"github.com/lensward/lensward/transport/seal"
 )
 
@@ -43,15 +45,22 @@ func (e Export) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
 // Export returns the viewer's half of the keys.
 func (k *Keyring) Export() (Export, error) {
+	if len(k.OwnerKey()) == 0 {
+		return Export{}, errors.New("export viewer key: the owner has not made this key a member yet")
+	}
 	der, err := x509.MarshalPKCS8PrivateKey(k.viewer)
 	if err != nil {
 		return Export{}, fmt.Errorf("export viewer key: %w", err)
 	}
 	enc := base64.RawURLEncoding
-	return Export{
-		Format: exportFormat, Owner: k.owner.String(), OwnerKey: enc.EncodeToString(k.ownerKey),
-		ViewerKey: enc.EncodeToString(der), Household: k.identities,
-	}, nil
+	e := Export{
+		Format: exportFormat, Owner: k.owner.String(), OwnerKey: enc.EncodeToString(k.OwnerKey()),
+		ViewerKey: enc.EncodeToString(der),
+	}
+	for _, id := range k.kept() {
+		e.Household = append(e.Household, id.Secret())
+	}
+	return e, nil
 }
 
 // Fragment is the export as a URL fragment for the viewer page, "#keys=…". A
@@ -69,33 +78,33 @@ const maxImport = 64 << 10
 
 // Import makes the directory of an owner whose keys were made in a browser, from
 // the copy that the page saves. The directory must not hold an owner's keys yet.
-func Import(path string, saved []byte) (*Keyring, error) {
+func Import(path string, saved []byte, opts ...durable.Option) (*Keyring, error) {
 	e, err := parseImport(saved)
 	if err != nil {
 		return nil, fmt.Errorf("import owner's keys: %w", err)
 	}
-	dir, err := openNew(path)
+	dir, err := openNew(path, opts)
 	if err != nil {
 		return nil, err
 	}
-	if err := dir.Create(householdFile, []byte(strings.Join(e.household, "\n")+"\n"), 0o600); err != nil {
-		return nil, fmt.Errorf("write household identity: %w", err)
+	if err := create(dir, householdFile, e.household.File()); err != nil {
+		return nil, err
 	}
 	for _, k := range []struct {
 		name string
 		key  *ecdsa.PrivateKey
 	}{{viewerFile, e.viewer}, {rootFile, e.root}} { // the root key last, as in New
-		if err := writeKey(dir, k.name, k.key); err != nil {
+		if err := createKey(dir, k.name, k.key); err != nil {
 			return nil, err
 		}
 	}
-	return Open(path)
+	return Open(path, opts...)
 }
 
 // imported is a copy of keys that fits together.
 type imported struct {
 	root, viewer *ecdsa.PrivateKey
-	household    []string
+	household    household.Identities
 }
 
 func parseImport(b []byte) (imported, error) {
@@ -121,14 +130,11 @@ func parseImport(b []byte) (imported, error) {
 	if id, err := seal.IDOf(out.root.Public()); err != nil || id.String() != e.Owner {
 		return out, errors.New("the root key is not the owner's that the copy names")
 	}
-	if n := len(e.Household); n < 1 || n > maxIdentities {
-		return out, fmt.Errorf("%d household identities, 1 to %d", n, maxIdentities)
+	if len(e.Household) == 0 {
+		return out, errors.New("no household identity")
 	}
-	if err := (&Keyring{}).readHousehold(strings.Join(e.Household, "\n")); err != nil {
-		return out, err
-	}
-	out.household = e.Household
-	return out, nil
+	out.household, err = household.ParseIdentities([]byte(strings.Join(e.Household, "\n")))
+	return out, err
 }
 
 func decodeKey(s string) (*ecdsa.PrivateKey, error) {

@@ -1,6 +1,8 @@
 package ownership
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -31,6 +33,19 @@ const (
 	RoleViewer Role = 2 // look and command
 	RoleGuest  Role = 3 // look, until a date
 )
+
+// String is the role's name.
+func (r Role) String() string {
+	switch r {
+	case RoleOwner:
+		return "owner"
+	case RoleViewer:
+		return "viewer"
+	case RoleGuest:
+		return "guest"
+	}
+	return fmt.Sprintf("role %d", uint8(r))
+}
 
 // RecipientKind says what a recipient is for.
 type RecipientKind uint8
@@ -217,22 +232,35 @@ func (r Record) checkViewers() error {
 	}
 	seen := make(map[string]bool)
 	for _, v := range r.Viewers {
-		if _, err := statement.ParseKey(v.Key); err != nil {
-			return fmt.Errorf("viewer key: %w: %w", ErrInvalid, err)
+		if err := v.Check(); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 		if seen[string(v.Key)] {
 			return fmt.Errorf("a viewer is listed twice: %w", ErrInvalid)
 		}
 		seen[string(v.Key)] = true
-		if v.Role < RoleOwner || v.Role > RoleGuest || v.Until < 0 || v.Until > statement.MaxInt {
-			return fmt.Errorf("viewer's role or date is out of range: %w", ErrInvalid)
-		}
-		if v.Role == RoleGuest && v.Until == 0 {
-			return fmt.Errorf("a guest without a date: %w", ErrInvalid)
-		}
-		if !isPlain(v.Name) {
-			return fmt.Errorf("viewer's name: %w", ErrInvalid)
-		}
+	}
+	return nil
+}
+
+// Equal says whether two entries say the same.
+func (v Viewer) Equal(w Viewer) bool {
+	return bytes.Equal(v.Key, w.Key) && v.Name == w.Name && v.Role == w.Role && v.Until == w.Until
+}
+
+// Check holds a viewer's entry against its rules.
+func (v Viewer) Check() error {
+	if _, err := statement.ParseKey(v.Key); err != nil {
+		return fmt.Errorf("viewer key: %w", err)
+	}
+	if v.Role < RoleOwner || v.Role > RoleGuest || v.Until < 0 || v.Until > statement.MaxInt {
+		return errors.New("viewer's role or date is out of range")
+	}
+	if v.Role == RoleGuest && v.Until == 0 {
+		return errors.New("a guest without a date")
+	}
+	if !isPlain(v.Name) {
+		return errors.New("viewer's name is not 1 to 64 characters of plain text")
 	}
 	return nil
 }
