@@ -7,9 +7,12 @@
 package device
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +27,8 @@ import (
 const (
 	bootFile   = "boot"
 	recordFile = "ownership"
+	// openLimit is how long Open waits for a TPM.
+	openLimit = 10 * time.Second
 )
 
 // ErrUnpaired means that the camera has no owner yet.
@@ -36,6 +41,7 @@ type Device struct {
 	id       seal.ID
 	firmware string
 	boot     uint64
+	lost     []seal.ID
 	unlock   func() error
 
 	mu    sync.Mutex
@@ -43,30 +49,53 @@ type Device struct {
 	paged chan struct{} // closed and made anew at each new record
 }
 
-// Open takes a state directory for this process alone, makes the device's key if
-// it is the first start, and counts the start. Close gives the directory back.
+// Open is OpenWith for whoever does not configure the key: a new device's key is made in
+// a file, and a TPM that has an existing one is waited for 10 seconds.
 func Open(path, firmware string) (*Device, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), openLimit)
+	defer cancel()
+	return OpenWith(ctx, path, firmware, devicekey.Options{})
+}
+
+// OpenWith takes a state directory for this process alone, makes the device's key if it
+// is the first start, and counts the start. Close gives the directory back. While the
+// key is in a TPM that cannot be used, it waits until ctx ends; the error is then
+// devicekey.ErrUnavailable. Where the TPM has lost the key, this is a new device without
+// an owner: KeyLost tells.
+func OpenWith(ctx context.Context, path, firmware string, key devicekey.Options) (*Device, error) {
 	dir, err := durable.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open state directory: %w", err)
 	}
+	return openIn(ctx, dir, firmware, key)
+}
+
+func openIn(ctx context.Context, dir *durable.Dir, firmware string, key devicekey.Options) (*Device, error) {
 	unlock, err := dir.Lock()
 	if err != nil {
-		return nil, fmt.Errorf("open state directory %s: %w", path, err)
+		return nil, fmt.Errorf("open state directory %s: %w", dir.Path(""), err)
 	}
 	d := &Device{dir: dir, firmware: firmware, unlock: unlock, paged: make(chan struct{})}
-	if err := d.load(path); err != nil {
+	if d.key, err = devicekey.Open(ctx, dir, key); err != nil {
 		return nil, errors.Join(err, unlock())
+	}
+	if err := d.load(key.Log); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
-func (d *Device) load(path string) error {
-	var err error
-	if d.key, err = devicekey.LoadOrCreate(path); err != nil {
+func (d *Device) load(log *slog.Logger) error {
+	d.id = seal.KeyID(d.key.SPKI())
+	lost, err := devicekey.LostKeys(d.dir)
+	if err != nil {
 		return err
 	}
-	d.id = seal.KeyID(d.key.SPKI())
+	for _, text := range lost {
+		if id, err := seal.ParseID(text); err == nil {
+			d.lost = append(d.lost, id)
+		}
+	}
 	if err := d.countBoot(); err != nil {
 		return err
 	}
@@ -85,9 +114,26 @@ func (d *Device) load(path string) error {
 		return err
 	}
 	if o.Record.Device != d.id {
-		return fmt.Errorf("read ownership record: it is of device %s, this is %s", o.Record.Device.Short(), d.id.Short())
+		return d.setAside(o, log)
 	}
 	d.owned = o
+	return nil
+}
+
+// setAside keeps the ownership record of the device that this one was before its key was
+// lost, under another name. Any other device's record is an error: this directory, or a
+// part of it, is a copy.
+func (d *Device) setAside(o *ownership.Ownership, log *slog.Logger) error {
+	if !slices.Contains(d.lost, o.Record.Device) {
+		return fmt.Errorf("read ownership record: it is of device %s, this is %s", o.Record.Device.Short(), d.id.Short())
+	}
+	name := recordFile + "." + o.Record.Device.String() + ".lost"
+	if err := d.dir.Rename(recordFile, name); err != nil {
+		return fmt.Errorf("set ownership record aside: %w", err)
+	}
+	if log != nil {
+		log.Warn("the ownership record is of the device whose key is lost; it is set aside", "device", o.Record.Device, "owner", o.Record.Owner.Short(), "kept_as", d.dir.Path(name))
+	}
 	return nil
 }
 
@@ -111,8 +157,8 @@ func (d *Device) countBoot() error {
 	return nil
 }
 
-// Close gives the directory back.
-func (d *Device) Close() error { return d.unlock() }
+// Close gives the directory back, and the TPM.
+func (d *Device) Close() error { return errors.Join(d.key.Close(), d.unlock()) }
 
 // ID is the device's ID.
 func (d *Device) ID() seal.ID { return d.id }
@@ -132,7 +178,26 @@ func (d *Device) Boot() uint64 { return d.boot }
 func (d *Device) Firmware() string { return d.firmware }
 
 // Protection is how well the key is kept.
-func (d *Device) Protection() seal.Protection { return seal.ProtectionFile }
+func (d *Device) Protection() seal.Protection {
+	if d.key.Protection() == devicekey.ProtectionTPM {
+		return seal.ProtectionTPM
+	}
+	return seal.ProtectionFile
+}
+
+// KeyLost says, for a person, that this device was another one until its TPM lost the
+// key. It holds until the device has an owner again; holds is false where it does not.
+func (d *Device) KeyLost() (cause string, holds bool) {
+	if _, err := d.Ownership(); err == nil || len(d.lost) == 0 {
+		return "", false
+	}
+	was := make([]string, len(d.lost))
+	for i, id := range d.lost {
+		was[i] = id.Short()
+	}
+	return fmt.Sprintf("the TPM was cleared or exchanged and the key of device %s is gone: this is a new device, to be paired again",
+		strings.Join(was, ", ")), true
+}
 
 // Ownership is the record in force, or ErrUnpaired.
 func (d *Device) Ownership() (*ownership.Ownership, error) {
@@ -156,10 +221,13 @@ func (d *Device) Changed() <-chan struct{} {
 func (d *Device) Accept(s *ownership.Signed, now time.Time) (*ownership.Ownership, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var known *ownership.Signed
 	if d.owned != nil {
-		if err := s.Follows(&d.owned.Signed); err != nil {
-			return nil, fmt.Errorf("accept ownership record: %w", err)
-		}
+		known = &d.owned.Signed
+	}
+	// Nothing gives a right to another owner's record yet, neither release nor button.
+	if err := s.Succeeds(known, ownership.Right{}, now); err != nil {
+		return nil, fmt.Errorf("accept ownership record: %w", err)
 	}
 	o, err := s.Accept(d.key, ownership.Acceptance{
 		Boot: d.boot, Protection: d.Protection(), Accepted: now, Firmware: d.firmware,

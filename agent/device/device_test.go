@@ -74,6 +74,16 @@ func TestOwnershipIsKeptAndOnlyFollowed(t *testing.T) {
 	if _, err := d.Accept(sign(t, thief, d, nil), time.Now()); err == nil {
 		t.Error("a stranger's first record replaced the owner's")
 	}
+	theirs := sign(t, thief, d, nil).Record
+	theirs.Epoch, theirs.Previous = first.Record.Epoch+1, first.Hash()
+	for _, how := range []ownership.Acquired{ownership.AcquiredPaired, ownership.AcquiredReleased, ownership.AcquiredReset} {
+		theirs.Acquired = how
+		next, err := ownership.Sign(thief.Root(), theirs)
+		must(t, err)
+		if _, err := d.Accept(next, time.Now()); !errors.Is(err, ownership.ErrRight) {
+			t.Errorf("a stranger's next record, acquired in way %d: %v", how, err)
+		}
+	}
 	second, err := d.Accept(sign(t, k, d, &first.Signed), time.Now())
 	must(t, err)
 	if _, err := d.Accept(&first.Signed, time.Now()); !errors.Is(err, ownership.ErrRollBack) {

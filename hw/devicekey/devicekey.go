@@ -1,178 +1,217 @@
 // Package devicekey is the camera's own key: the one that its device ID is the
-// hash of, and that signs everything it says.
+// hash of, and that signs everything it says. It is in a TPM 2.0, or in a file.
 //
 // It owns the key's file and how well the key is protected. It never shows the
 // private key, not even in a log, and never replaces a key that it cannot read:
-// another key would be another camera. It knows nothing of what is signed.
+// another key would be another camera. Only where the TPM itself says that the key
+// is gone for good is it set aside, and kept. It knows nothing of what is signed.
 package devicekey
 
 import (
+	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
-	"encoding/pem"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lensward/lensward/internal/durable"
 )
 
-// FileName is the key's file in the state directory: PKCS #8 (RFC 5208) in PEM
-// (RFC 7468), mode 0600.
-const FileName = "device-key.pem"
+// Store says where a new device's key is made.
+type Store string
 
-// maxFile limits the key's file, in bytes; a P-256 key takes about 240.
-const maxFile = 4096
+// The stores.
+const (
+	// Auto is TPM where there is one that may be used and answers within a minute, and
+	// File elsewhere.
+	Auto Store = "auto"
+	// File is a file, which whoever reads the disk can copy.
+	File Store = "file"
+	// TPM is a TPM 2.0. While it cannot be used, the device waits.
+	TPM Store = "tpm"
+)
 
-const pemType = "PRIVATE KEY"
+// How a key is protected.
+const (
+	ProtectionFile = "file"
+	ProtectionTPM  = "tpm"
+)
+
+// DefaultTPM is the kernel's device for a TPM that several programs use.
+const DefaultTPM = "/dev/tpmrm0"
+
+// autoLimit is how long Auto waits for a TPM that is there.
+const autoLimit = time.Minute
 
 // Errors that the caller may have to tell apart.
 var (
 	// ErrExposed: users other than the owner of the file can read the key.
 	ErrExposed = errors.New("other users can read the device key")
-	// ErrCorrupt: the file is not a P-256 private key in PKCS #8 and PEM.
+	// ErrCorrupt: the file is not a device key as this package writes one.
 	ErrCorrupt = errors.New("device key file is damaged")
+	// ErrUnavailable: the TPM is not there, or does not do what it is asked, and may at
+	// another time.
+	ErrUnavailable = errors.New("the TPM with the device key cannot be used")
+	// ErrLost: the key is gone for good. The next Open makes another device of this one.
+	ErrLost = errors.New("the TPM no longer has the device key: it was cleared, or it is another TPM")
 )
 
+// Options say where the key is. The zero value makes a new device's key in a file, and
+// finds an existing one that is in DefaultTPM.
+type Options struct {
+	// Store is where a new device's key is made; a key that is there stays where it is.
+	// Default File.
+	Store Store
+	// TPM is the path of the TPM's device, or of a socket on which one is emulated.
+	// Default DefaultTPM.
+	TPM string
+	// Waiting is told at every try why the TPM cannot be used; nil tells nobody.
+	Waiting func(cause error)
+	// Log is told what was made, what was lost, and what is waited for; nil discards.
+	Log *slog.Logger
+}
+
 // Key is a P-256 private key. It signs; it does not give the private key away,
-// to fmt and slog neither.
+// to fmt and slog neither. It is safe for concurrent use.
 type Key struct {
-	private *ecdsa.PrivateKey
-	spki    []byte
+	private    crypto.Signer
+	spki       []byte
+	protection string
 }
 
 var _ crypto.Signer = (*Key)(nil)
 
-// Load reads the key from the state directory dir. A missing key is
-// fs.ErrNotExist, one that others can read ErrExposed, one that is no P-256 key
-// ErrCorrupt; the file is never changed.
-func Load(dir string) (*Key, error) {
-	path := filepath.Join(dir, FileName)
-	data, err := read(path)
-	if err != nil {
-		return nil, fmt.Errorf("load device key: %w", err)
+// Open gives the device's key: the one that is in the state directory, or a new one.
+// While it is in a TPM that cannot be used, Open waits until ctx ends; the error is then
+// ErrUnavailable. A key that its TPM has lost is set aside (see LostKeys), and a new one
+// is made: the caller sees it by its ID. A file that cannot be read as a key is
+// ErrCorrupt or ErrExposed, and is left as it is.
+func Open(ctx context.Context, d *durable.Dir, o Options) (*Key, error) {
+	if o.TPM == "" {
+		o.TPM = DefaultTPM
 	}
-	key, err := parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("load device key: %s: %w\nhint: put it back from a copy; removing it makes the camera a new device that has to be paired again", path, err)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return key, nil
+	inFile, inTPM := exists(d, FileName), exists(d, TPMFileName)
+	switch {
+	case inFile && inTPM:
+		return nil, fmt.Errorf("open device key: %w: there are two, %s and %s\nhint: move away the one that is not this device's", ErrCorrupt, d.Path(FileName), d.Path(TPMFileName))
+	case inFile:
+		return Load(d.Path(""))
+	case inTPM:
+		key, err := loadTPM(ctx, d, o)
+		if !errors.Is(err, ErrLost) {
+			return key, err
+		}
+		if err := setAside(d, o.Log, err); err != nil {
+			return nil, err
+		}
+	}
+	return makeKey(ctx, d, o)
 }
 
-// LoadOrCreate is Load, and makes a new key if there is none, durably. Of two
-// callers at once one makes it and both get it.
-func LoadOrCreate(dir string) (*Key, error) {
-	key, err := Load(dir)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+// exists says whether something has this name, readable or not.
+func exists(d *durable.Dir, name string) bool {
+	_, err := os.Lstat(d.Path(name))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// makeKey makes a new device's key where it is wanted.
+func makeKey(ctx context.Context, d *durable.Dir, o Options) (*Key, error) {
+	switch o.Store {
+	case TPM:
+		return createTPM(ctx, d, o)
+	case Auto:
+		err := unix.Access(o.TPM, unix.R_OK|unix.W_OK)
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			o.Log.Warn("the TPM may not be used; the new device's key is made in a file", "tpm", o.TPM, "error", err)
+			break
+		}
+		limited, cancel := context.WithTimeout(ctx, autoLimit)
+		defer cancel()
+		key, err := createTPM(limited, d, o)
+		if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+			return key, err
+		}
+		o.Log.Warn("the TPM cannot be used; the new device's key is made in a file", "tpm", o.TPM, "error", err)
+	case File, "":
+	default:
+		return nil, fmt.Errorf("make device key: store %q is not known", o.Store)
 	}
-	if key, err = create(dir); errors.Is(err, fs.ErrExist) {
-		return Load(dir)
+	key, err := create(d)
+	if err == nil {
+		o.Log.Warn("the device key is in a file: who reads the disk can copy it and sign as this camera, but opens no picture with it",
+			"file", d.Path(FileName))
 	}
 	return key, err
 }
 
-func create(dir string, opts ...durable.Option) (*Key, error) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("generate device key: %w", err)
+// waiting says what is waited for: to the log when the cause is new, to o.Waiting always.
+func (o *Options) waiting() func(error) {
+	said := ""
+	return func(cause error) {
+		if cause.Error() != said {
+			said = cause.Error()
+			o.Log.Warn("waiting for the TPM; the device stays who it is", "tpm", o.TPM, "error", cause)
+		}
+		if o.Waiting != nil {
+			o.Waiting(cause)
+		}
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return nil, fmt.Errorf("encode device key: %w", err)
-	}
-	d, err := durable.Open(dir, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("store device key: %w", err)
-	}
-	data := pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
-	if err := d.Create(FileName, data, 0o600); err != nil {
-		return nil, fmt.Errorf("store device key: %w", err)
-	}
-	return newKey(private)
 }
 
-// read returns the file's bytes if they are the owner's alone.
-func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // read-only: nothing to lose
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: %w: not a regular file", path, ErrCorrupt)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s: %w (mode %04o)\nhint: chmod 600 %s, and pair the camera anew if someone may have read it", path, ErrExposed, info.Mode().Perm(), path)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s: %w: more than %d bytes", path, ErrCorrupt, maxFile)
-	}
-	return data, nil
-}
-
-// parse takes one PEM block and nothing else but white space around it. Its
-// errors say what is wrong without repeating any of the bytes.
-func parse(data []byte) (*Key, error) {
-	block, rest := pem.Decode(data)
-	switch {
-	case block == nil:
-		return nil, fmt.Errorf("%w: no PEM block", ErrCorrupt)
-	case !strings.HasPrefix(strings.TrimLeft(string(data), " \t\r\n"), "-----BEGIN "), strings.TrimSpace(string(rest)) != "":
-		return nil, fmt.Errorf("%w: bytes around the PEM block", ErrCorrupt)
-	case block.Type != pemType || len(block.Headers) > 0:
-		return nil, fmt.Errorf("%w: PEM block is not a plain %q", ErrCorrupt, pemType)
-	}
-	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%w: not PKCS #8", ErrCorrupt)
-	}
-	ec, ok := private.(*ecdsa.PrivateKey)
-	if !ok || ec.Curve != elliptic.P256() {
-		return nil, fmt.Errorf("%w: not a P-256 key", ErrCorrupt)
-	}
-	return newKey(ec)
-}
-
-func newKey(private *ecdsa.PrivateKey) (*Key, error) {
+func newKey(private crypto.Signer, protection string) (*Key, error) {
 	spki, err := x509.MarshalPKIXPublicKey(private.Public())
 	if err != nil {
 		return nil, fmt.Errorf("encode public device key: %w", err)
 	}
-	return &Key{private: private, spki: spki}, nil
+	return &Key{private: private, spki: spki, protection: protection}, nil
 }
 
 // Public returns the public key, an *ecdsa.PublicKey.
 func (k *Key) Public() crypto.PublicKey { return k.private.Public() }
 
 // Sign signs a digest, SHA-256 for ES256, and returns an ASN.1 signature; see
-// crypto.Signer.
+// crypto.Signer. A key in a TPM takes its randomness from there. Its errors are
+// ErrUnavailable, after ten seconds, and ErrLost.
 func (k *Key) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	return k.private.Sign(random, digest, opts)
+}
+
+// Close gives the TPM back. The key must not be used any more.
+func (k *Key) Close() error {
+	if c, ok := k.private.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // SPKI returns a copy of the public key as DER SubjectPublicKeyInfo (RFC 5280),
 // whose SHA-256 is the device ID.
 func (k *Key) SPKI() []byte { return append([]byte(nil), k.spki...) }
 
-// Protection says how the private key is kept: "file".
-func (k *Key) Protection() string { return "file" }
+// Protection says how the private key is kept: ProtectionFile or ProtectionTPM.
+func (k *Key) Protection() string { return k.protection }
+
+// idOf is the device ID as it is printed.
+func idOf(spki []byte) string {
+	sum := sha256.Sum256(spki)
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))
+}
 
 const redacted = "device key (private key redacted)"
 

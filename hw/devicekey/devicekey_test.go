@@ -223,7 +223,7 @@ func TestPrivateKeyIsRedacted(t *testing.T) {
 	if err := json.NewEncoder(&out).Encode(held); err != nil {
 		t.Fatal(err)
 	}
-	private, err := key.private.Bytes()
+	private, err := key.private.(*ecdsa.PrivateKey).Bytes()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,8 +255,11 @@ func TestPowerCutWhileCreating(t *testing.T) {
 			t.Errorf("%v: another key", c)
 		}
 	})
-	var err error
-	if made, err = create(dir, durable.WithHook(cutter.Hook)); err != nil {
+	d, err := durable.Open(dir, durable.WithHook(cutter.Hook))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made, err = create(d); err != nil {
 		t.Fatal(err)
 	}
 	if cutter.Steps() < 10 {
@@ -270,7 +273,11 @@ func TestFaultWhileCreating(t *testing.T) {
 	for k := 0; ; k++ {
 		dir := t.TempDir()
 		fault := durabletest.FailAt(k, unix.EIO)
-		_, err := create(dir, durable.WithHook(fault.Hook))
+		d, err := durable.Open(dir, durable.WithHook(fault.Hook))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = create(d)
 		if fault.Hit() == nil {
 			if err != nil || k < 10 {
 				t.Errorf("%d steps, then %v", k, err)
