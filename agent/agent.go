@@ -23,7 +23,9 @@ import (
 	"github.com/lensward/lensward/agent/recorder"
 	"github.com/lensward/lensward/capture"
 	"github.com/lensward/lensward/capture/source"
+	"github.com/lensward/lensward/hw/devicekey"
 	"github.com/lensward/lensward/transport"
+	"github.com/lensward/lensward/transport/hint"
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/spool"
 )
@@ -43,10 +45,18 @@ type Options struct {
 	NoControl bool
 }
 
-// Uplink is the way to the hub.
+// Uplink is the way to the hub. All but the first two may be missing.
 type Uplink struct {
 	Dialer   transport.Dialer
 	Uploader transport.Uploader
+	// Hints, Fetch and Offline are as in transport.Options.
+	Hints   *hint.Store
+	Fetch   func(context.Context) ([]byte, error)
+	Offline func() bool
+	// Address is the hub's address that was used last, "" before the first.
+	Address func() string
+	// Run is what the way itself has to do while it is used.
+	Run func(context.Context) error
 }
 
 // Agent is one camera's agent.
@@ -63,19 +73,23 @@ type Agent struct {
 
 	spool    atomic.Pointer[spool.Spool]
 	delivery atomic.Pointer[transport.Delivery]
+	uplink   atomic.Pointer[Uplink]
 	recorder atomic.Pointer[recorder.Recorder]
 	appended atomic.Uint64
 	refused  atomic.Uint64
 }
 
-// New opens the device's state directory. Close gives it back.
-func New(c config.Config, o Options) (*Agent, error) {
-	dev, err := device.Open(c.State.Dir, o.Firmware)
-	if err != nil {
-		return nil, fmt.Errorf("make agent: %w", err)
-	}
+// New opens the device's state directory. Close gives it back. While the device's key is
+// in a TPM that cannot be used, New waits until ctx ends.
+func New(ctx context.Context, c config.Config, o Options) (*Agent, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	dev, err := device.OpenWith(ctx, c.State.Dir, o.Firmware, devicekey.Options{
+		Store: devicekey.Store(c.State.Key), TPM: c.State.TPM, Log: o.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make agent: %w", err)
 	}
 	a := &Agent{
 		config: c, opts: o, device: dev, began: time.Now(), recorded: make(chan struct{}),
@@ -129,10 +143,14 @@ func (a *Agent) awaitOwner(ctx context.Context) error {
 		_, err := a.device.Ownership()
 		if err == nil {
 			a.health.Clear("unpaired")
+			a.health.Clear("key-lost")
 			return nil
 		}
 		if !errors.Is(err, device.ErrUnpaired) {
 			return err
+		}
+		if cause, lost := a.device.KeyLost(); lost {
+			a.health.Set("key-lost", health.Failure, cause)
 		}
 		if a.health.Set("unpaired", health.Failure, "no owner yet; hint: lensctl pair") {
 			a.log.Warn("this camera has no owner yet; hint: run lensctl pair --state DIR --owner DIR")
@@ -182,7 +200,9 @@ type Stats struct {
 	Refused  uint64          `json:"refused"`
 	Spool    spool.Stats     `json:"spool"`
 	Delivery transport.Stats `json:"delivery"`
-	Process  Process         `json:"process"`
+	// Hub is the hub's address that was used last.
+	Hub     string  `json:"hub,omitempty"`
+	Process Process `json:"process"`
 }
 
 // Stats returns how the agent is, for any goroutine.
@@ -203,6 +223,9 @@ func (a *Agent) Stats() Stats {
 	}
 	if d := a.delivery.Load(); d != nil {
 		s.Delivery = d.Stats()
+	}
+	if up := a.uplink.Load(); up != nil && up.Address != nil {
+		s.Hub = up.Address()
 	}
 	return s
 }

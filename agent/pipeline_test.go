@@ -19,8 +19,8 @@ import (
 func newAgent(t *testing.T, url string, open func(context.Context) (capture.Source, source.Info, error)) *Agent {
 	t.Helper()
 	c := config.Default()
-	c.Camera.Source, c.State.Dir = url, filepath.Join(t.TempDir(), "camera")
-	a, err := New(c, Options{Firmware: "test", OpenSource: open, NoControl: true, Log: slog.New(slog.DiscardHandler)})
+	c.Camera.Source, c.State.Dir, c.State.Key = url, filepath.Join(t.TempDir(), "camera"), "file"
+	a, err := New(t.Context(), c, Options{Firmware: "test", OpenSource: open, NoControl: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,28 +2,23 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/lensward/lensward/internal/secret"
 	"github.com/lensward/lensward/transport"
-	"github.com/lensward/lensward/transport/blob"
-	"github.com/lensward/lensward/transport/enrol"
-	"github.com/lensward/lensward/transport/mqtt"
 	"github.com/lensward/lensward/transport/recovery"
+	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/spool"
 )
-
-const maxCAFile = 1 << 20
 
 func (a *Agent) spoolDir() string { return filepath.Join(a.config.State.Dir, "spool") }
 
@@ -38,10 +33,11 @@ func (a *Agent) deliver(ctx context.Context, store *spool.Spool) error {
 	}
 	set := recovery.DefaultSettings()
 	set.First = max(a.config.Hub.ConnectWindow.Duration, time.Millisecond)
-	set.Cap = max(set.Cap, set.First)
+	set.Fetch = up.Fetch != nil
 	d, err := transport.New(transport.Options{
 		Dialer: up.Dialer, Queue: store, Uploader: up.Uploader,
-		Schedule:   recovery.New(set, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))),
+		Hints: up.Hints, Fetch: up.Fetch, Offline: up.Offline, Clock: networkTime,
+		Schedule:   recovery.New(&set, rand.Uint64()),
 		Record:     a.record,
 		Checkpoint: func(ctx context.Context) error { return a.connected(ctx) },
 		Status:     a.status,
@@ -52,7 +48,19 @@ func (a *Agent) deliver(ctx context.Context, store *spool.Spool) error {
 		return err
 	}
 	a.delivery.Store(d)
-	return d.Run(ctx)
+	a.uplink.Store(up)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.Run(ctx) })
+	if up.Run != nil {
+		g.Go(func() error { return up.Run(ctx) })
+	}
+	return g.Wait()
+}
+
+// networkTime is the time, and whether the network keeps it right.
+func networkTime() (time.Time, bool) {
+	now := time.Now()
+	return now, clockTrust(now) == seal.ClockNetwork
 }
 
 // connected appends a checkpoint. A full spool is no reason not to deliver.
@@ -76,71 +84,6 @@ func (a *Agent) status() transport.Status {
 		s.Conditions = append(s.Conditions, c.Name)
 	}
 	return s
-}
-
-// caPool reads the certificates that the hub's must lead to.
-func caPool(name string) (*x509.CertPool, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, fmt.Errorf("read hub's CA: %w", err)
-	}
-	if info.Size() > maxCAFile {
-		return nil, fmt.Errorf("read hub's CA: %s has %d bytes, at most %d", name, info.Size(), maxCAFile)
-	}
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return nil, fmt.Errorf("read hub's CA: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(b) {
-		return nil, fmt.Errorf("read hub's CA: no certificate in %s", name)
-	}
-	return pool, nil
-}
-
-// openUplink is the way to the configured hub.
-func (a *Agent) openUplink() (*Uplink, error) {
-	c := a.config.Hub
-	pool, err := caPool(c.CAFile)
-	if err != nil {
-		return nil, err
-	}
-	base, err := url.Parse(c.URL)
-	if err != nil {
-		return nil, fmt.Errorf("read hub.url: %w", err)
-	}
-	up, err := blob.New(blob.Options{Hosts: []string{base.Host}, TLS: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}})
-	if err != nil {
-		return nil, err
-	}
-	return &Uplink{Dialer: &enrolledDialer{agent: a, pool: pool}, Uploader: up}, nil
-}
-
-// enrolledDialer connects with the certificate that the fleet gave this device,
-// and asks for it first where there is none yet. It asks within the slot that it
-// was given for connecting: a fleet's first start is no stampede either.
-type enrolledDialer struct {
-	agent *Agent
-	pool  *x509.CertPool
-}
-
-// Dial opens a session.
-func (d *enrolledDialer) Dial(ctx context.Context) (transport.Session, error) {
-	a, c := d.agent, d.agent.config.Hub
-	token, err := readToken(c.EnrolTokenFile)
-	if err != nil {
-		return nil, err
-	}
-	trust := &tls.Config{RootCAs: d.pool, MinVersion: tls.VersionTLS13}
-	cert, err := enrol.LoadOrEnrol(ctx, enrol.Options{
-		URL: c.URL, TLS: trust, Token: token, Key: a.device.Key(), Dir: a.device.Dir(), Log: a.log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	mutual := trust.Clone()
-	mutual.Certificates = []tls.Certificate{cert}
-	return mqtt.Dial(ctx, mqtt.Options{Device: a.device.ID(), Address: c.Broker, TLS: mutual, Log: a.log})
 }
 
 // readToken reads the enrolment token, "" where none is configured.

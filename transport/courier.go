@@ -24,9 +24,11 @@ type courier struct {
 	set   Settings
 	queue Queue
 
-	flights []*flight // what waits for an answer, the earliest sent first
-	resting []rest    // what got nowhere and is left alone for a while
-	newest  seal.Ref  // the latest thumbnail that was sent
+	flights []*flight   // what waits for an answer, the earliest sent first
+	resting []rest      // what got nowhere and is left alone for a while
+	newest  seal.Ref    // the latest thumbnail that was sent
+	mark    seal.Ref    // the newest item at the connect: what is not later is backlog
+	looked  [2]seal.Ref // up to where nothing later was left to send: messages, parts
 	// answered is when the hub last answered something that was sent.
 	answered   time.Time
 	checkpoint time.Time // when the next is due
@@ -45,12 +47,19 @@ type rest struct {
 
 func newCourier(d *Delivery, s Session) *courier {
 	set := d.opts.Settings
-	return &courier{
-		d: d, s: s, set: set, queue: d.opts.Queue,
+	c := &courier{
+		d: d, s: s, set: set, queue: d.opts.Queue, mark: d.opts.Queue.Head(),
 		pace:    pace{items: set.ItemsPerSecond, bytes: set.BytesPerSecond},
 		lane:    lane{longest: set.Rest},
 		results: make(chan upload, set.Uploads), // as many as can be under way
 	}
+	if d.opts.Hints != nil {
+		c.pace.next = time.Now().Add(set.HintWait)
+	}
+	if d.told {
+		c.pace.hinted(time.Now(), d.opts.Schedule.Drain())
+	}
+	return c
 }
 
 // run delivers until the session is over or has to be given up, or ctx is done. Uploads
@@ -107,6 +116,9 @@ func (c *courier) keepPosted(ctx context.Context) error {
 	if err := c.d.opts.Checkpoint(ctx); err != nil {
 		c.trouble("making a checkpoint failed", err)
 	}
+	if c.d.opts.Hints != nil {
+		c.d.opts.Hints.Keep()
+	}
 	if first {
 		return nil // present has just said it
 	}
@@ -127,8 +139,9 @@ func (c *courier) lastWords() {
 	}
 }
 
-// fill sends what the windows, the pace and the pauses allow. The newest thumbnail may go
-// out beyond a full window, so that items without an answer do not keep it waiting.
+// fill sends what the windows, the pace and the pauses allow: the newest thumbnail, which
+// may go out beyond a full window, so that items without an answer do not keep it waiting;
+// then what was sealed since the connect; then the backlog.
 func (c *courier) fill(ctx context.Context) error {
 	for n := c.inFlight(false); n <= c.set.Window; n = c.inFlight(false) {
 		e, ok := c.newThumbnail()
@@ -161,12 +174,42 @@ func (c *courier) newThumbnail() (spool.Entry, bool) {
 	return e, ok && later(e.Ref, c.newest) && !c.busy(e.Ref)
 }
 
-// next is the queue's next item that may go now.
+// next is the queue's next item that may go now: what was sealed since the connect at
+// once, else the backlog at its pace.
 func (c *courier) next(parts bool) (spool.Entry, bool) {
-	if !c.pace.ready(time.Now()) || len(c.resting) >= maxResting {
+	if len(c.resting) >= maxResting {
 		return spool.Entry{}, false
 	}
-	return c.queue.Next(parts, c.busy)
+	if e, ok := c.urgent(parts); ok {
+		return e, true
+	}
+	now := time.Now()
+	if !c.pace.ready(now) {
+		return spool.Entry{}, false
+	}
+	e, ok := c.queue.Next(parts, c.busy)
+	if ok {
+		c.pace.sent(now, e.Size)
+	}
+	return e, ok
+}
+
+// urgent is the first item that was sealed since the connect and was not sent yet. The
+// queue is only gone through when it has grown.
+func (c *courier) urgent(parts bool) (spool.Entry, bool) {
+	looked := &c.looked[0]
+	if parts {
+		looked = &c.looked[1]
+	}
+	head := c.queue.Head()
+	if !later(head, c.mark) || !later(head, *looked) {
+		return spool.Entry{}, false
+	}
+	e, ok := c.queue.Next(parts, func(ref seal.Ref) bool { return !later(ref, c.mark) || c.busy(ref) })
+	if !ok {
+		*looked = head
+	}
+	return e, ok
 }
 
 // later says whether a was sealed after b. Zero comes before everything.
@@ -210,6 +253,11 @@ func (c *courier) handle(ctx context.Context, m Message) {
 		c.answer(m)
 	case Grant:
 		c.granted(ctx, m)
+	case Hint:
+		c.d.hinted(m)
+		if c.d.told {
+			c.pace.hinted(time.Now(), c.d.opts.Schedule.Drain())
+		}
 	default:
 		c.d.ignore(m)
 	}

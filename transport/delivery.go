@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/lensward/lensward/internal/wait"
+	"github.com/lensward/lensward/transport/hint"
 	"github.com/lensward/lensward/transport/recovery"
 )
 
-// Options are what a delivery loop is made of. All but Status and Log are needed.
+// Options are what a delivery loop is made of. All but Status, Log and what concerns hints
+// and links are needed.
 type Options struct {
 	Dialer   Dialer
 	Queue    Queue
@@ -24,7 +26,18 @@ type Options struct {
 	// every Settings.Checkpoint while connected.
 	Checkpoint func(context.Context) error
 	// Status gives what the device says of itself; Online is set by the loop.
-	Status   func() Status
+	Status func() Status
+	// Hints is where the hub's hints are kept; nil takes none.
+	Hints *hint.Store
+	// Fetch gets a hint elsewhere than from the hub. It has to be there if the schedule
+	// asks for hints (recovery.Settings.Fetch), and ends by itself.
+	Fetch func(context.Context) ([]byte, error)
+	// Clock gives the time, and whether something keeps it right; nil is never.
+	Clock func() (now time.Time, right bool)
+	// Offline says that this machine has no way out, or had none a moment ago: what
+	// failed is nobody else's trouble. Nil is never. It is asked when a session was lost
+	// or a connect had no answer.
+	Offline  func() bool
 	Settings Settings
 	Log      *slog.Logger
 }
@@ -38,6 +51,9 @@ func (o Options) validate() error {
 			return fmt.Errorf("no %s was given", what)
 		}
 	}
+	if o.Fetch != nil && o.Hints == nil {
+		return errors.New("hints can be fetched, and kept nowhere")
+	}
 	return o.Settings.Validate()
 }
 
@@ -46,7 +62,13 @@ type Delivery struct {
 	opts  Options
 	log   *slog.Logger
 	board board
-	start time.Time
+
+	// The loop's own.
+	start  time.Time
+	lost   time.Duration // when the last session was lost, 0 before
+	clock  hint.Clock    // the hub's
+	told   bool          // a hint came in this session
+	forged int           // how many came in it that were not the hub's
 }
 
 // New makes a delivery loop; Run is it.
@@ -73,10 +95,16 @@ func (d *Delivery) Stats() Stats { return d.board.snapshot() }
 func (d *Delivery) Run(ctx context.Context) error {
 	d.start = time.Now()
 	defer d.board.enter(Stopped)
+	d.recall()
 	for {
-		d.board.enter(Waiting)
-		if err := wait.For(ctx, d.opts.Schedule.Slot(d.now())); err != nil {
+		step := d.opts.Schedule.Next(d.now())
+		d.board.await(step)
+		if err := wait.For(ctx, step.Wait); err != nil {
 			return err
+		}
+		if step.Do == recovery.FetchHint {
+			d.fetchHint(ctx)
+			continue
 		}
 		err := d.visit(ctx)
 		if ctx.Err() != nil {
@@ -94,6 +122,7 @@ func (d *Delivery) now() time.Duration { return time.Since(d.start) }
 func (d *Delivery) visit(ctx context.Context) error {
 	d.board.enter(Connecting)
 	d.board.update(func(s *Stats) { s.Connects++ })
+	d.told, d.forged = false, 0
 	session, err := d.opts.Dialer.Dial(ctx)
 	if err != nil {
 		return d.turnedAway(ctx, err)
@@ -108,17 +137,21 @@ func (d *Delivery) visit(ctx context.Context) error {
 	}
 	d.opts.Schedule.Admitted(d.now())
 	d.board.enter(Delivering)
-	d.board.update(func(s *Stats) { s.Sessions++ })
+	d.board.update(func(s *Stats) { s.Sessions++; s.Outcome = "" })
 	d.log.Info("connected to the hub")
 
 	err = newCourier(d, session).run(ctx)
-	good := d.opts.Schedule.Ended(d.now())
+	d.lost = d.now()
+	local := ctx.Err() == nil && d.offline()
+	good := d.opts.Schedule.Ended(d.lost, local)
 	d.board.update(func(s *Stats) { s.InFlight = 0 })
 	if ctx.Err() == nil {
-		d.log.Warn("session with the hub ended", slog.Any("error", err), slog.Bool("good", good))
+		d.log.Warn("session with the hub ended", slog.Any("error", err), slog.Bool("good", good), slog.Bool("local", local))
 	}
 	return err
 }
+
+func (d *Delivery) offline() bool { return d.opts.Offline != nil && d.opts.Offline() }
 
 // turnedAway notes a connect that came to nothing.
 func (d *Delivery) turnedAway(ctx context.Context, err error) error {
@@ -126,7 +159,11 @@ func (d *Delivery) turnedAway(ctx context.Context, err error) error {
 		return err
 	}
 	outcome := recovery.Classify(err)
-	d.opts.Schedule.Failed(outcome)
+	if (outcome == recovery.TimedOut || outcome == recovery.NoName) && d.offline() {
+		outcome = recovery.Unreachable
+	}
+	d.opts.Schedule.Failed(d.now(), outcome)
+	d.board.update(func(s *Stats) { s.Outcome = outcome.String() })
 	d.log.Warn("connecting to the hub failed", slog.Any("error", err), slog.String("outcome", outcome.String()))
 	return err
 }
@@ -162,15 +199,24 @@ func (d *Delivery) present(ctx context.Context, s Session) error {
 				return d.sayOnline(ctx, s)
 			case m.Type == RecordRefusal && m.Hash == record.Hash:
 				return &RecordRefused{Reason: m.Reason, Detail: m.Detail}
+			case m.Type == Hint:
+				d.hinted(m)
+			default:
+				d.ignore(m)
 			}
-			d.ignore(m)
 		case <-s.Done():
 			return fmt.Errorf("show the ownership record: %w", s.Err())
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the ownership record's receipt: %w", ctx.Err())
+			return fmt.Errorf("wait for the ownership record's receipt: %w", stalled{ctx.Err()})
 		}
 	}
 }
+
+// stalled is a hub whose connection stood and that then answered nothing.
+type stalled struct{ error }
+
+// Stalled is true unless this side gave up waiting for a reason of its own.
+func (s stalled) Stalled() bool { return errors.Is(s.error, context.DeadlineExceeded) }
 
 func (d *Delivery) sayOnline(ctx context.Context, s Session) error {
 	status := d.opts.Status()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -84,6 +83,12 @@ func (q *queue) NewestThumbnail() (spool.Entry, bool) {
 		}
 	}
 	return spool.Entry{}, false
+}
+
+func (q *queue) Head() seal.Ref {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return ref(q.seq)
 }
 
 func (q *queue) Next(parts bool, skip func(seal.Ref) bool) (spool.Entry, bool) {
@@ -408,7 +413,7 @@ func quick() recovery.Settings {
 }
 
 func recoverBy(set recovery.Settings) *recovery.Schedule {
-	return recovery.New(set, rand.New(rand.NewPCG(1, 2)))
+	return recovery.New(&set, 1)
 }
 
 // newRig makes the loop; run starts it. It must be made in a synctest bubble.

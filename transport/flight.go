@@ -61,7 +61,6 @@ func (c *courier) inFlight(parts bool) (n int) {
 func (c *courier) depart(ctx context.Context, e spool.Entry) error {
 	f := &flight{entry: e, first: time.Now()}
 	c.flights = append(c.flights, f)
-	c.pace.sent(f.first, e.Size)
 	if e.Kind == seal.KindThumbnail && later(e.Ref, c.newest) {
 		c.newest = e.Ref
 	}

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/lensward/lensward/transport/hint"
 	"github.com/lensward/lensward/transport/seal"
 )
 
@@ -21,6 +22,7 @@ const (
 	MaxSmallItem = 128 << 10
 
 	maxURL    = 2 << 10
+	maxHint   = (hint.MaxSize*8 + 5) / 6 // base64url
 	maxReason = 64
 	maxDetail = 512
 )
@@ -40,6 +42,8 @@ const (
 	RecordReceipt MessageType = "record-receipt"
 	// RecordRefusal: the ownership record was not taken.
 	RecordRefusal MessageType = "record-refusal"
+	// Hint: what the hub says of its fleet, signed (package hint).
+	Hint MessageType = "hint"
 	// Unreadable is never on the wire: a session hands it up in place of a message that
 	// made no sense, so that it is counted. Detail says why.
 	Unreadable MessageType = ""
@@ -62,6 +66,8 @@ type Message struct {
 	Reason string `json:"reason,omitempty"`
 	// Detail is for a person, at most 512 bytes.
 	Detail string `json:"detail,omitempty"`
+	// Hint is a signed hint in base64url without padding. It has not been verified.
+	Hint string `json:"hint,omitempty"`
 }
 
 // ErrUnknownType is a control message of a type that this version does not know.
@@ -82,7 +88,7 @@ func ParseMessage(b []byte) (Message, error) {
 		return Message{}, fmt.Errorf("read control message: %w", err)
 	}
 	switch head.Type {
-	case Receipt, Refusal, Grant, RecordReceipt, RecordRefusal:
+	case Receipt, Refusal, Grant, RecordReceipt, RecordRefusal, Hint:
 	default:
 		return Message{}, fmt.Errorf("read control message: %w", ErrUnknownType)
 	}
@@ -93,12 +99,21 @@ func ParseMessage(b []byte) (Message, error) {
 	if err := m.check(); err != nil {
 		return Message{}, fmt.Errorf("read %s: %w", head.Type, err)
 	}
+	if m.Type == Hint {
+		return Message{Type: Hint, Hint: m.Hint}, nil // it has nothing else
+	}
 	m.Detail = printable(m.Detail)
 	return m, nil
 }
 
 // check holds a message against its type's needs.
 func (m *Message) check() error {
+	if m.Type == Hint {
+		if m.Hint == "" || len(m.Hint) > maxHint {
+			return fmt.Errorf("the hint is missing or longer than %d characters", maxHint)
+		}
+		return nil
+	}
 	if m.Hash.IsZero() {
 		return errors.New("the hash is missing")
 	}

@@ -67,6 +67,7 @@ func FuzzParseMessage(f *testing.F) {
 		`{"type":"grant",` + item + `,"url":"https://hub/put?x=1","expires":1700000000}`,
 		`{"type":"record-receipt","hash":"` + seal.Hash{1}.String() + `"}`,
 		`{"type":"record-refusal","hash":"` + seal.Hash{1}.String() + `","reason":"no"}`,
+		`{"type":"hint","hint":"0oRDoQEm"}`,
 		`{"type":"x"}`,
 	} {
 		f.Add([]byte(s))
@@ -79,7 +80,7 @@ func FuzzParseMessage(f *testing.F) {
 			}
 			return
 		}
-		if len(b) > transport.MaxMessage || m.Hash.IsZero() || len(m.URL) > 2048 || len(m.Reason) > 64 && m.Type == transport.Refusal {
+		if len(b) > transport.MaxMessage || m.Hash.IsZero() != (m.Type == transport.Hint) || len(m.URL) > 2048 || len(m.Reason) > 64 && m.Type == transport.Refusal {
 			t.Fatalf("beyond a limit: %+v", m)
 		}
 		again, err := json.Marshal(m)

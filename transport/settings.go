@@ -27,9 +27,13 @@ type Settings struct {
 	Rest time.Duration
 	// Checkpoint is the time between checkpoints while connected.
 	Checkpoint time.Duration
-	// ItemsPerSecond and BytesPerSecond pace the backlog; 0 is as fast as the window
-	// allows. The newest thumbnail is not paced.
+	// ItemsPerSecond and BytesPerSecond pace the backlog, what was sealed before the
+	// connect; 0 is as fast as the window allows. The newest thumbnail and what is sealed
+	// later are not paced. A hint's drain counts where it is slower.
 	ItemsPerSecond, BytesPerSecond float64
+	// HintWait is how long the backlog waits for the session's hint, so that it does not
+	// run ahead of it. It counts only for a device that takes hints.
+	HintWait time.Duration
 }
 
 // DefaultSettings suit a camera at home.
@@ -41,6 +45,7 @@ func DefaultSettings() Settings {
 		Sends:      3,
 		Rest:       10 * time.Minute,
 		Checkpoint: 5 * time.Minute,
+		HintWait:   2 * time.Second,
 	}
 }
 
@@ -55,31 +60,10 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("delivery settings: an item cannot be sent %d times", s.Sends)
 	case s.Receipt <= 0 || s.Rest <= 0 || s.Checkpoint <= 0:
 		return errors.New("delivery settings: the times for receipt, rest and checkpoint must be above 0")
+	case s.HintWait < 0:
+		return fmt.Errorf("delivery settings: the wait for a hint %v is negative", s.HintWait)
 	case !(s.ItemsPerSecond >= 0 && s.BytesPerSecond >= 0):
 		return errors.New("delivery settings: a rate is negative")
 	}
 	return nil
-}
-
-// pace spreads the backlog: after an item of n bytes, the next may go max(1/items, n/bytes)
-// seconds later. There is no burst.
-type pace struct {
-	items, bytes float64
-	next         time.Time
-}
-
-// ready says whether something may go now.
-func (p *pace) ready(now time.Time) bool { return !now.Before(p.next) }
-
-// sent notes that size bytes went.
-func (p *pace) sent(now time.Time, size int64) {
-	var seconds float64
-	if p.items > 0 {
-		seconds = 1 / p.items
-	}
-	if p.bytes > 0 {
-		seconds = max(seconds, float64(size)/p.bytes)
-	}
-	seconds = min(seconds, 3600) // a rate near nothing still moves
-	p.next = now.Add(time.Duration(seconds * float64(time.Second)))
 }

@@ -3,6 +3,8 @@ package transport
 import (
 	"sync"
 	"time"
+
+	"github.com/lensward/lensward/transport/recovery"
 )
 
 // State says what the delivery loop is doing.
@@ -12,6 +14,7 @@ type State string
 const (
 	Stopped    State = "stopped"
 	Waiting    State = "waiting"    // for its slot
+	Asking     State = "asking"     // elsewhere than at the hub, for a hint
 	Connecting State = "connecting" // or waiting for the record's receipt
 	Delivering State = "delivering"
 )
@@ -21,8 +24,16 @@ type Stats struct {
 	State State
 	// Since is when the state began.
 	Since time.Time
-	// Connects counts tries, Sessions those that the hub admitted.
-	Connects, Sessions uint64
+	// Next is what comes after Waiting, "connect" or "fetch hint", at NextAt.
+	Next   string
+	NextAt time.Time
+	// Outcome says how the last connect failed, in recovery's words; "" if it did not.
+	Outcome string
+	// Hint is the newest hint, nil while there is none.
+	Hint *HintStats
+	// Connects counts tries, Sessions those that the hub admitted, Fetches how often a
+	// hint was asked for elsewhere.
+	Connects, Sessions, Fetches uint64
 	// Delivered counts receipts that let the spool forget an item, Bytes their size.
 	Delivered, Bytes uint64
 	// SetAside counts refusals.
@@ -40,6 +51,19 @@ type Stats struct {
 	LastErrorAt time.Time
 }
 
+// HintStats is a hint that a device goes by.
+type HintStats struct {
+	// Serial and Issued are the hub's, by its clock.
+	Serial uint64
+	Issued time.Time
+	// Came is when it came last; zero if it was kept from an earlier run.
+	Came time.Time
+	// Window and Current are as recovery.Hint has them, Drain is messages a second, 0 if
+	// the hub does not say.
+	Window, Current time.Duration
+	Drain           float64
+}
+
 // board holds the statistics for whoever asks.
 type board struct {
 	mu    sync.Mutex
@@ -54,6 +78,17 @@ func (b *board) update(change func(*Stats)) {
 
 func (b *board) enter(state State) {
 	b.update(func(s *Stats) { s.State, s.Since = state, time.Now() })
+}
+
+// await says what is waited for.
+func (b *board) await(step recovery.Step) {
+	next := "connect"
+	if step.Do == recovery.FetchHint {
+		next = "fetch hint"
+	}
+	b.update(func(s *Stats) {
+		s.State, s.Since, s.Next, s.NextAt = Waiting, time.Now(), next, time.Now().Add(step.Wait)
+	})
 }
 
 func (b *board) failed(err error) {

@@ -61,6 +61,9 @@ type Queue interface {
 	// parts if parts, else of everything else. False if there is none. skip must not call
 	// the queue.
 	Next(parts bool, skip func(seal.Ref) bool) (spool.Entry, bool)
+	// Head is the place of the newest item that was ever appended: nothing that waits has
+	// a later one.
+	Head() seal.Ref
 	// Read gives a whole item's bytes.
 	Read(ref seal.Ref) ([]byte, error)
 	// Forget drops an item for which there is a receipt. One that is gone is no error.

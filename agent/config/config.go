@@ -9,10 +9,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -159,6 +158,12 @@ type State struct {
 	// Dir is the state directory: the key, the ownership record, the certificate. It
 	// has to be set.
 	Dir string `toml:"dir"`
+	// Key is where a new device's key is made: "tpm" (in a TPM 2.0, which it never leaves),
+	// "file" (who reads the disk can copy it), or "auto" (the default), a TPM where there is
+	// one and a file elsewhere. A key that is there stays where it is, whatever is set.
+	Key string `toml:"key"`
+	// TPM is the TPM's device. Default "/dev/tpmrm0".
+	TPM string `toml:"tpm"`
 }
 
 // Spool bounds what waits for delivery.
@@ -178,16 +183,27 @@ type Spool struct {
 
 // Hub says where the items go.
 type Hub struct {
-	// Broker is the MQTT broker's host:port; it is spoken to over TLS. It has to be set.
-	Broker string `toml:"broker"`
-	// URL is the hub's HTTPS address for enrolment and uploads. It has to be set.
-	URL string `toml:"url"`
-	// CAFile holds the certificates (PEM) that the hub's must lead to. It has to be set.
+	// Broker is the MQTT broker's host:port; it is spoken to over TLS. It has to be set. A
+	// hub of several nodes has a list, such as ["a.example:8883", "b.example:8883"], at most
+	// 16: a camera begins with one by chance and goes on to the next when that fails.
+	Broker Addresses `toml:"broker"`
+	// URL is the hub's HTTPS address for enrolment and uploads, or a list of those of its
+	// nodes. It has to be set.
+	URL Addresses `toml:"url"`
+	// CAFile holds the certificates (PEM) that the hub's must lead to. The first is the
+	// hub's own: its key signs the hub's hints. It has to be set.
 	CAFile string `toml:"ca_file"`
 	// EnrolTokenFile holds the token that the hub asks for at enrolment, where it does.
 	EnrolTokenFile string `toml:"enrol_token_file"`
-	// ConnectWindow is the width of the window in which the first connect takes its
-	// moment, 0s to 1h: as wide as the fleet needs. Default "30s".
+	// HintURL is where the hub's hint may be had while the hub is down: how long a window
+	// its fleet needs to come back. An http or https address that is not on the hub's own
+	// machine; plain http will do, since the hint is signed. Default: none, the hub gives
+	// its hint when a camera is connected.
+	HintURL string `toml:"hint_url"`
+	// ConnectWindow is the width of the window in which a connect takes its moment while
+	// the hub has given no hint, 0s to 1h: as wide as the fleet needs. It grows while the
+	// hub is down. Once the hub has given a hint, that counts in its place, after a restart
+	// too. Default "30s".
 	ConnectWindow Duration `toml:"connect_window"`
 }
 
@@ -207,6 +223,7 @@ func Default() Config {
 			Longest: Duration{2 * time.Minute}, PerHour: 60,
 		},
 		Clip:  Clip{Part: Duration{4 * time.Second}, Memory: Size{16 << 20}},
+		State: State{Key: "auto", TPM: "/dev/tpmrm0"},
 		Spool: Spool{Clips: Size{512 << 20}, Thumbnails: Size{64 << 20}, Records: Size{32 << 20}, Reserve: Size{16 << 20}},
 		Hub:   Hub{ConnectWindow: Duration{30 * time.Second}},
 		Log:   Log{Level: "info"},
@@ -229,7 +246,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range []*string{&c.State.Dir, &c.Hub.CAFile, &c.Hub.EnrolTokenFile} {
+	for _, p := range []*string{&c.State.Dir, &c.State.TPM, &c.Hub.CAFile, &c.Hub.EnrolTokenFile} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(filepath.Dir(path), *p)
 		}
@@ -301,26 +318,23 @@ func (c *Config) checkWords() *Error {
 	if err := c.Motion.check(); err != nil {
 		return err
 	}
+	if err := c.State.check(); err != nil {
+		return err
+	}
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":
 	default:
 		return &Error{Key: "log.level", What: fmt.Sprintf("log.level is %q", c.Log.Level), Hint: `give "debug", "info", "warn" or "error"`}
 	}
 	for _, r := range []struct{ key, v string }{
-		{"camera.source", c.Camera.Source}, {"state.dir", c.State.Dir}, {"hub.broker", c.Hub.Broker},
-		{"hub.url", c.Hub.URL}, {"hub.ca_file", c.Hub.CAFile},
+		{"camera.source", c.Camera.Source}, {"state.dir", c.State.Dir}, {"hub.broker", strings.Join(c.Hub.Broker, " ")},
+		{"hub.url", strings.Join(c.Hub.URL, " ")}, {"hub.ca_file", c.Hub.CAFile},
 	} {
 		if r.v == "" {
 			return &Error{Key: r.key, What: r.key + " is not set", Hint: "docs/ref/config.md says what it is"}
 		}
 	}
-	if _, _, err := net.SplitHostPort(c.Hub.Broker); err != nil {
-		return &Error{Key: "hub.broker", What: fmt.Sprintf("hub.broker is %q", c.Hub.Broker), Hint: `give host:port, such as "hub.example:8883"`}
-	}
-	if u, err := url.Parse(c.Hub.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return &Error{Key: "hub.url", What: fmt.Sprintf("hub.url is %q", c.Hub.URL), Hint: `give an address that begins with "https://"`}
-	}
-	return nil
+	return c.Hub.check()
 }
 
 // check holds what counts as motion.

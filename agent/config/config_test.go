@@ -31,6 +31,25 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// A hub of several nodes has lists; one address may stand by itself.
+func TestAddresses(t *testing.T) {
+	c, err := config.Parse("a.toml", []byte(least+"hint_url = \"http://cdn.example/hint\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Hub.Broker) != 1 || c.Hub.Broker[0] != "hub.example:8883" || len(c.Hub.URL) != 1 || c.Hub.HintURL != "http://cdn.example/hint" {
+		t.Errorf("read %+v", c.Hub)
+	}
+	several := strings.NewReplacer(
+		`"hub.example:8883"`, `["a.example:8883", "[2001:db8::1]:8883"]`, `"https://hub.example:8443"`, `["https://a.example", "https://b.example"]`)
+	if c, err = config.Parse("a.toml", []byte(several.Replace(least))); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Hub.Broker) != 2 || c.Hub.Broker[1] != "[2001:db8::1]:8883" || len(c.Hub.URL) != 2 || c.Hub.URL[0] != "https://a.example" {
+		t.Errorf("read %+v", c.Hub)
+	}
+}
+
 // door is a zone in three lines.
 const door = "[[motion.zone]]\nname = \"door\"\ncorners = [[0.1, 0.2], [0.4, 0.2], [0.4, 1.0], [0.1, 1]]\n"
 
@@ -80,6 +99,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 		{door + "[[motion.zone]]\nname = \"road\"\ncorners = [[0, 0, 0], [1, 1], [1, 0]]\n", 13, "2 numbers, not 3", "corners"},
 		{door + "sensitivity = \"loud\"\n", 11, `zone "door": sensitivity is "loud"`, `"off"`},
 		{strings.Repeat(door, 33), 0, "there are 33 zones", "at most 32"},
+		{"hint_url = \"ftp://hub.example/hint\"\n", 8, `hub.hint_url is "ftp:`, `"http://"`},
 		{"[spool]\nclips = \"1KiB\"\n", 9, "spool.clips is 1KiB", "give 8MiB"},
 		{"[event\n", 8, "", ""},
 	} {
@@ -101,7 +121,11 @@ func TestMissingKeys(t *testing.T) {
 	if !errors.As(err, &e) || e.Key != "state.dir" || e.Line != 0 {
 		t.Errorf("got %v", err)
 	}
-	for _, bad := range []string{`broker = "hub"`, `url = "http://hub"`, `url = "https://user@hub"`} {
+	for _, bad := range []string{
+		`broker = "hub"`, `broker = "hub:port"`, `broker = ["a:1", "hub"]`, `broker = []`, `broker = ""`, `broker = [""]`,
+		`broker = [` + strings.Repeat(`"a:1",`, 17) + `]`,
+		`url = "http://hub"`, `url = "https://user@hub"`, `url = ["https://a", ""]`,
+	} {
 		key, _, _ := strings.Cut(bad, " ")
 		file := ""
 		for line := range strings.Lines(least) {

@@ -32,7 +32,7 @@ func runCommand() *cobra.Command {
 				return err
 			}
 			limitMemory(c.Clip.Memory.Bytes)
-			a, err := agent.New(*c, agent.Options{Firmware: version, Log: log})
+			a, err := agent.New(cmd.Context(), *c, agent.Options{Firmware: version, Log: log})
 			if err != nil {
 				return err
 			}

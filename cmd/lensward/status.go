@@ -13,6 +13,8 @@ import (
 	"github.com/lensward/lensward/agent"
 	"github.com/lensward/lensward/agent/control"
 	"github.com/lensward/lensward/cmd/internal/cli"
+	"github.com/lensward/lensward/transport"
+	"github.com/lensward/lensward/transport/recovery"
 )
 
 // statusCommand asks the agent that runs how it is.
@@ -68,9 +70,61 @@ func printStatus(w io.Writer, s agent.Stats) error {
 	row("camera", "%d frames, %d of them not readable, %d events", s.Recorder.Frames, s.Recorder.Broken, s.Recorder.Events)
 	row("spool", "%d items wait, %d were dropped, %d set aside", s.Spool.Depth, s.Spool.Dropped, s.Spool.Aside)
 	row("delivery", "%v, %d delivered in %d sessions", s.Delivery.State, s.Delivery.Delivered, s.Delivery.Sessions)
+	if next := nextStep(s.Delivery, time.Now()); next != "" {
+		row("", "%s", next)
+	}
 	if s.Delivery.LastError != "" {
 		row("", "last error: %s", s.Delivery.LastError)
 	}
+	if s.Hub != "" {
+		row("hub", "%s", s.Hub)
+	}
+	if h := s.Delivery.Hint; h != nil {
+		row("hint", "%s", describeHint(h, time.Now()))
+	}
 	row("process", "%.1f MB, %d goroutines, %d files", float64(s.Process.Memory)/1e6, s.Process.Goroutines, s.Process.Files)
 	return out.Flush()
+}
+
+// nextStep says what the delivery waits for, and why; "" if it does not wait.
+func nextStep(d transport.Stats, now time.Time) string {
+	if d.State != transport.Waiting {
+		return ""
+	}
+	text := fmt.Sprintf("next %s in %v", d.Next, max(0, d.NextAt.Sub(now)).Round(time.Second))
+	if d.Outcome == "" {
+		return text
+	}
+	return text + ": " + reason(d.Outcome)
+}
+
+// reason is a connect's outcome, for a person.
+func reason(outcome string) string {
+	switch outcome {
+	case recovery.Refused.String():
+		return "the hub is there and turned this camera away"
+	case recovery.Stalled.String():
+		return "the hub takes connections and does not answer in time"
+	case recovery.TimedOut.String():
+		return "the hub does not answer"
+	case recovery.Dead.String():
+		return "nobody listens at the hub's address"
+	case recovery.NoName.String():
+		return "the hub's name cannot be looked up"
+	case recovery.Unreachable.String():
+		return "this camera has no way to the hub"
+	default:
+		return outcome
+	}
+}
+
+func describeHint(h *transport.HintStats, now time.Time) string {
+	text := fmt.Sprintf("the fleet needs %v to come back", h.Window)
+	if h.Drain > 0 {
+		text += fmt.Sprintf(", the backlog goes at %.3g items a second", h.Drain)
+	}
+	if h.Came.IsZero() {
+		return text + " (kept from before the start)"
+	}
+	return text + fmt.Sprintf(" (heard %v ago)", now.Sub(h.Came).Round(time.Second))
 }

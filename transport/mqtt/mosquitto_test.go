@@ -238,7 +238,7 @@ func TestMosquitto(t *testing.T) {
 		t.Error("the session ended without a reason")
 	}
 	must(t, s.Close())
-	if _, err := dial(device(), a.identity(device().String())); err == nil || recovery.Classify(err) != recovery.TimedOut {
+	if _, err := dial(device(), a.identity(device().String())); err == nil || recovery.Classify(err) != recovery.Dead {
 		t.Errorf("without a broker: %v, counts as %v", err, recovery.Classify(err))
 	}
 }

@@ -2,7 +2,7 @@
 // from its first byte to its last.
 //
 // It owns the topics, the client that speaks the protocol (paho, made anew for each
-// session) and the limits on what a broker may send. It never reconnects, stores or
+// session), the choice among a broker's addresses and the limits on what a broker may send. It never reconnects, stores or
 // sends anything again: transport decides that. Everything goes at QoS 0, because a
 // broker's acknowledgement says nothing about an item; the hub's receipt does.
 package mqtt
@@ -42,9 +42,13 @@ type Options struct {
 	Device seal.ID
 	// Address is the broker's host and port.
 	Address string
+	// Route is the way to a broker with several addresses, in place of Address. Dialers
+	// of one device share it from session to session.
+	Route *Route
 	// TLS holds the device's certificate and the authorities that sign the broker's.
 	// Versions below 1.3 are taken only if MinVersion says so. ServerName defaults to
-	// the host in Address.
+	// the host in the address that is used. With a ClientSessionCache, later sessions
+	// resume earlier ones' TLS; it belongs to one certificate.
 	TLS *tls.Config
 	// Dial opens the connection in place of TCP to Address. Only with Dial set may TLS
 	// be nil, and the session go unprotected: for tests over a pipe.
@@ -106,7 +110,9 @@ func (d *Dialer) Dial(ctx context.Context) (transport.Session, error) {
 type ConnectError struct {
 	// Code is the broker's answer (MQTT 3.1.1, table 3.1), 0 if it gave none.
 	Code byte
-	Err  error
+	// Stood says that the connection stood when it failed: somebody had taken it.
+	Stood bool
+	Err   error
 }
 
 // Error says what went wrong.
@@ -123,28 +129,43 @@ func (e *ConnectError) Refused() bool {
 		errors.As(e.Err, &op) && op.Op == "remote error" // crypto/tls's name for a peer's alert
 }
 
-// open gives the connection, secured.
-func open(ctx context.Context, o Options) (net.Conn, error) {
+// Stalled says that the connection stood and the next answer did not come in time.
+func (e *ConnectError) Stalled() bool {
+	var timeout net.Error
+	return e.Stood && errors.As(e.Err, &timeout) && timeout.Timeout()
+}
+
+// open gives the connection, not secured yet, and the name that its server must have.
+func (o *Options) open(ctx context.Context) (conn net.Conn, name string, err error) {
+	if o.Route != nil && o.Dial == nil {
+		return o.Route.open(ctx)
+	}
+	if o.TLS != nil && o.TLS.ServerName == "" {
+		if name, _, err = net.SplitHostPort(o.Address); err != nil {
+			return nil, "", fmt.Errorf("read the broker's address: %w", err)
+		}
+	}
 	dial := o.Dial
 	if dial == nil {
 		dial = func(ctx context.Context) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", o.Address)
 		}
 	}
-	conn, err := dial(ctx)
-	if err != nil || o.TLS == nil {
-		return conn, err
+	conn, err = dial(ctx)
+	return conn, name, err
+}
+
+// secure runs the TLS handshake, if there is to be one. A connection that fails is closed.
+func (o *Options) secure(ctx context.Context, conn net.Conn, name string) (net.Conn, error) {
+	if o.TLS == nil {
+		return conn, nil
 	}
 	config := o.TLS.Clone()
 	if config.MinVersion == 0 {
 		config.MinVersion = tls.VersionTLS13
 	}
 	if config.ServerName == "" {
-		host, _, err := net.SplitHostPort(o.Address)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("read the broker's address: %w", err), conn.Close())
-		}
-		config.ServerName = host
+		config.ServerName = name
 	}
 	secured := tls.Client(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {

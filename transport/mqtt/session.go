@@ -63,9 +63,12 @@ func Dial(ctx context.Context, opts Options) (*Session, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, opts.ConnectTimeout)
 	defer cancel()
-	conn, err := open(ctx, opts)
+	conn, name, err := opts.open(ctx)
 	if err != nil {
 		return nil, &ConnectError{Err: err}
+	}
+	if conn, err = opts.secure(ctx, conn, name); err != nil {
+		return nil, &ConnectError{Stood: true, Err: err}
 	}
 	s := newSession(opts, conn)
 	// Whatever paho waits for, it stops waiting when the connection is gone.
@@ -76,7 +79,10 @@ func Dial(ctx context.Context, opts Options) (*Session, error) {
 	}
 	if err != nil {
 		s.abandon(err)
-		return nil, &ConnectError{Code: code, Err: err}
+		return nil, &ConnectError{Code: code, Stood: true, Err: err}
+	}
+	if opts.Route != nil {
+		opts.Route.done()
 	}
 	s.writer.Go(s.write)
 	return s, nil

@@ -188,7 +188,7 @@ func TestConnectTimeout(t *testing.T) {
 		if d := time.Since(start); d != 30*time.Second {
 			t.Errorf("gave up after %v", d)
 		}
-		if recovery.Classify(err) != recovery.TimedOut {
+		if recovery.Classify(err) != recovery.Stalled {
 			t.Errorf("%v counts as %v", err, recovery.Classify(err))
 		}
 	})

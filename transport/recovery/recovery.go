@@ -1,99 +1,75 @@
-// Package recovery decides when a camera connects. It owns every such decision:
-// the slot before each connect, the first after power-up included, and how the
-// window in which the slot is drawn grows and is reset.
+// Package recovery decides when a camera connects. It owns every such decision: the
+// slot before each connect, the first after power-up included, when to ask for a hint,
+// how fast a backlog goes out afterwards; and, at the hub's end, what a hint says.
 //
-// It never connects, sleeps or reads a clock: times come in, waits go out.
+// It never connects, sleeps, verifies or reads a clock: times and answers come in, waits
+// go out. The same code runs in the agent and in the simulator.
 //
 // # The law
 //
-// A fleet's rate of connects is N / mean interval, for N cameras that want in.
-// Jitter takes away synchrony, not volume, so any fixed longest interval fails
-// once N over the server's capacity outgrows it. Without knowing N a camera can
-// still let the interval grow with what it does know, the outage's age A.
+// A fleet's rate of connects is N / mean interval, for N cameras that want in. Jitter
+// takes away synchrony, not volume, so any fixed longest interval fails once N over the
+// server's capacity C outgrows it. So the interval is a window that scales: with the
+// fleet where the hub has said how large it is, with the outage's age A where not.
 //
-// An outage is cut into windows that follow one another without overlap. Each
-// holds one slot, at a phase u that is drawn uniformly once and kept while the
-// server is dead, so that cameras which lost the same server at the same moment
-// stay spread evenly. A window that begins at age S is
+// An outage is cut into windows that follow one another without overlap. Each holds one
+// slot, at a phase that is drawn uniformly once and kept while nobody answers, so that
+// cameras which lost the same server at the same moment stay spread evenly, and whoever
+// returns finds a constant rate. A window that begins at age A is
 //
-//	W(S) = min(Cap, max(First, Growth · S) · 2^refusals)
+//	with a hint   max(hint, A/2000)
+//	without       max(First, min(A/2, 6 min), A/10), and 8 · First after a lost session
 //
-// wide. From that follow, with g = Growth and below the cap,
+// wide. The hub makes the hint N / (0.92 · C): the fleet then comes at 92 % of what the
+// hub can take, whenever it returns, and is back after one window.
 //
-//   - slots of one outage lie at least one window apart, so a fleet makes at most
-//     N / W connects a second;
-//   - the window that holds age A began no earlier than A/(1+g), so that rate is at
-//     most N·(1+g) / (g·A): 3·N/A for the default growth of a half. 100,000 cameras
-//     after ten minutes come at 500 a second;
-//   - a server that returns at age A sees each camera within (g+g²)·A, 0.75·A, and the
-//     time that the camera's last vain try took.
+// A live server that says no, or that takes a connection and does not answer, cannot
+// take the rate. Each such answer widens the camera's window, a refusal by a quarter
+// (it is cheap, and cameras that are in ask no more), a stall to the fourfold (its work
+// was wasted in full), and draws the phase anew.
 //
-// A live server that refuses, or that drops a session before it was good, says
-// that it cannot take the rate: each such answer doubles the window and draws the
-// phase anew. A network that cannot be reached from this machine concerns this
-// machine alone: its window is not wider than Local, and no slot is used up.
+// A fresh hint, one that was issued after the session was lost, says more: how wide a
+// window those need who are out now. A camera whose own window was drawn for another
+// fleet than that draws once more, from now to the end of that window. All who do so end
+// at the same moment, so the rate stays what it should be, whenever each of them hears.
 //
-// Only a session that lasted for Good ends the outage: a server that comes up,
-// lets cameras in and falls over again does not get the rush of a first try.
+// A network that cannot be reached from this machine, or a link of its own that went
+// down, concerns this machine alone, or its street: the window is an eighth of what it
+// would be, and no slot is used up. With fresh proof that the hub is calm it takes the
+// hub's word for how soon.
+//
+// Only a session that lasted for Good ends the outage: a server that comes up, lets
+// cameras in and falls over again does not get the rush of a first try.
+//
+// docs/design/recovery.md has the reasons, and what was measured.
 package recovery
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"time"
 )
 
-// Outcome says how a connect or a session failed. The values appear in logs.
-type Outcome uint8
-
-// The ways to fail.
-const (
-	// Refused: a live server said no, or hung up during the handshake.
-	Refused Outcome = 1
-	// TimedOut: nobody answered; the server is dead, or not listening.
-	TimedOut Outcome = 2
-	// Unreachable: this machine has no way out (no route, no address, no link).
-	Unreachable Outcome = 3
-)
-
-// String is the outcome's name.
-func (o Outcome) String() string {
-	switch o {
-	case Refused:
-		return "refused"
-	case TimedOut:
-		return "timed out"
-	case Unreachable:
-		return "unreachable"
-	default:
-		return fmt.Sprintf("outcome %d", uint8(o))
-	}
-}
-
 // Settings are the law's constants. Take DefaultSettings and change what must differ.
 type Settings struct {
-	// First is the narrowest window: of the first connect after power-up and of the
-	// first after a good session. With N cameras and a server that admits C connects
-	// a second, N / (0.9·C) is right. At least 1 ms.
+	// First is the narrowest window without a hint: of the first connect after power-up
+	// and of the first after a good session. At least 1 ms.
 	First time.Duration
-	// Cap is the widest window, at least First.
+	// Cap is the widest window, at least First and at most MaxWindow. Anything short of
+	// MaxWindow fails some fleet.
 	Cap time.Duration
-	// Growth is the share of the outage's age that a window takes, above 0, at most 4.
-	Growth float64
-	// Local is the widest window while the network is unreachable from this machine.
-	Local time.Duration
 	// Good is how long a session must last to end the outage. Minutes.
 	Good time.Duration
+	// Fetch says that hints can be had elsewhere than from the hub. Asking a dead hub
+	// for one would be load of its own.
+	Fetch bool
 }
 
 // DefaultSettings suit a camera that knows nothing of its fleet.
 func DefaultSettings() Settings {
 	return Settings{
-		First:  30 * time.Second,
-		Cap:    30 * time.Minute,
-		Growth: 0.5,
-		Local:  2 * time.Minute,
-		Good:   5 * time.Minute,
+		First: 30 * time.Second,
+		Cap:   MaxWindow,
+		Good:  5 * time.Minute,
 	}
 }
 
@@ -104,104 +80,10 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("recovery settings: first window %v is under 1ms", s.First)
 	case s.Cap < s.First:
 		return fmt.Errorf("recovery settings: cap %v is under the first window %v", s.Cap, s.First)
-	case !(s.Growth > 0 && s.Growth <= 4): // not-a-number fails too
-		return fmt.Errorf("recovery settings: growth %v is not above 0 and at most 4", s.Growth)
-	case s.Local < time.Millisecond:
-		return fmt.Errorf("recovery settings: local window %v is under 1ms", s.Local)
+	case s.Cap > MaxWindow:
+		return fmt.Errorf("recovery settings: cap %v is over %v", s.Cap, MaxWindow)
 	case s.Good < 0:
 		return fmt.Errorf("recovery settings: good session %v is negative", s.Good)
 	}
 	return nil
 }
-
-// Schedule is one camera's plan. It is not safe for concurrent use.
-//
-// All times are durations since an origin of the caller's choosing, by a clock that
-// never goes back (Go's monotonic clock does).
-type Schedule struct {
-	set  Settings
-	rand *rand.Rand
-
-	outage   time.Duration // when the outage began; moved on by time spent connected
-	end      time.Duration // end of the window that holds the last slot
-	phase    float64       // where in its window the slot lies, 0 ≤ phase < 1
-	refusals int           // answers that asked for fewer connects, in this outage
-	local    bool          // the last failure was this machine's own
-
-	up        time.Duration // when the session was admitted
-	connected bool
-}
-
-// New plans from power-up, at time 0. The settings must be valid (Validate); rand must
-// be seeded differently on each camera.
-func New(set Settings, rand *rand.Rand) *Schedule {
-	s := &Schedule{set: set, rand: rand}
-	s.redraw()
-	return s
-}
-
-// Slot is how long to wait, from now, before the next connect. Each call uses up a
-// window: call it once before each connect.
-func (s *Schedule) Slot(now time.Duration) time.Duration {
-	start := max(now, s.end)
-	if s.local {
-		start = now // nothing reached the server, so no slot was used up
-	}
-	window := s.window(start - s.outage)
-	s.end = start + window
-	return start - now + time.Duration(s.phase*float64(window))
-}
-
-// window is the width of the window that begins at this age of the outage.
-func (s *Schedule) window(age time.Duration) time.Duration {
-	w := max(float64(s.set.First), s.set.Growth*float64(age))
-	if s.local {
-		return time.Duration(min(w, float64(max(s.set.First, s.set.Local))))
-	}
-	for range s.refusals {
-		if w >= float64(s.set.Cap) {
-			break
-		}
-		w *= 2
-	}
-	return time.Duration(min(w, float64(s.set.Cap)))
-}
-
-// Failed notes that a connect came to nothing.
-func (s *Schedule) Failed(o Outcome) {
-	s.local = o == Unreachable
-	if o == Refused {
-		s.widen()
-	}
-}
-
-// Admitted notes that a session began: the server let this camera in.
-func (s *Schedule) Admitted(now time.Duration) {
-	s.up, s.connected, s.local = now, true, false
-}
-
-// Ended notes that the admitted session is over, for whatever reason, and says whether
-// it was good. A good one ends the outage; another counts as a refusal.
-func (s *Schedule) Ended(now time.Duration) (good bool) {
-	if !s.connected {
-		return false
-	}
-	s.connected = false
-	lasted := now - s.up
-	if lasted < s.set.Good {
-		s.outage += lasted // time spent connected is not part of the outage
-		s.widen()
-		return false
-	}
-	s.outage, s.end, s.refusals = now, now, 0
-	s.redraw()
-	return true
-}
-
-// widen answers a server that cannot take the rate.
-func (s *Schedule) widen() {
-	s.refusals = min(s.refusals+1, 62)
-	s.redraw()
-}
-
-func (s *Schedule) redraw() { s.phase = s.rand.Float64() }

@@ -47,3 +47,11 @@ func (s *Spool) Next(parts bool, skip func(seal.Ref) bool) (Entry, bool) {
 	}
 	return *next, true
 }
+
+// Head returns the end of the chain: the place of the newest item, whether it still waits
+// or not. Nothing that waits has a later one. Its Seq is 0 while the chain is empty.
+func (s *Spool) Head() seal.Ref {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return seal.Ref{Device: s.device, Epoch: s.head.epoch, Chain: s.head.chain, Seq: s.head.seq}
+}

@@ -72,6 +72,9 @@ func TestOrderOfDelivery(t *testing.T) {
 	if _, ok := s.NewestThumbnail(); ok {
 		t.Error("a thumbnail in an empty spool")
 	}
+	if head := s.Head(); head.Seq != 0 || head.Device != w.device {
+		t.Errorf("the head of an empty spool is %s", head)
+	}
 	for _, d := range []seal.Draft{
 		draft(seal.KindThumbnail, 1, 100), part(1, 0, 100), part(1, 1, 100), draft(seal.KindEvent, 1, 100),
 		draft(seal.KindCheckpoint, 0, 100), draft(seal.KindThumbnail, 2, 100), part(2, 0, 100),
@@ -82,7 +85,15 @@ func TestOrderOfDelivery(t *testing.T) {
 	if !ok || newest.Ref.Seq != 6 {
 		t.Errorf("newest thumbnail %+v", newest)
 	}
-	if got := seqs(waiting(s)); !slices.Equal(got, []uint64{1, 4, 5, 6, 2, 3, 7}) {
+	last, _ := s.Next(true, func(r seal.Ref) bool { return r.Seq != 7 })
+	if head := s.Head(); head != last.Ref {
+		t.Errorf("head %s, the newest item is %s", head, last.Ref)
+	}
+	w.receipt(s, last)
+	if head := s.Head(); head != last.Ref {
+		t.Errorf("head %s after the newest item's receipt", head)
+	}
+	if got := seqs(waiting(s)); !slices.Equal(got, []uint64{1, 4, 5, 6, 2, 3}) {
 		t.Errorf("order %v", got)
 	}
 	e, ok := s.Next(false, func(r seal.Ref) bool { return r.Seq == 1 || r.Seq == 4 })
