@@ -34,6 +34,9 @@ func (h *Hub) listen() (device, viewer net.Listener, err error) {
 // setAddresses works out what the hub is called by those who connect.
 func (h *Hub) setAddresses(mqtt, device, viewer net.Addr) {
 	h.mqttAddr = h.reachable(h.options.MQTTListen, mqtt)
+	if h.options.Bridge != "" {
+		h.mqttAddr = h.options.Bridge
+	}
 	h.deviceURL = "https://" + h.reachable(h.options.DeviceListen, device)
 	scheme := "http://"
 	if h.options.ViewerTLS || h.options.ViewerCert != nil {

@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,4 +46,52 @@ func BenchmarkTimelineRow(b *testing.B) {
 			}
 		}
 	}
+}
+
+// Sealed 20 KB thumbnails of 24 cameras, each with up to 8 without an answer, every
+// write synced: one hub, and three as a cluster on one machine.
+func BenchmarkDelivery(b *testing.B) {
+	b.Run("one hub", func(b *testing.B) {
+		deliverMany(b, []*running{startHub(b, Options{SyncInterval: synced})})
+	})
+	b.Run("three hubs", func(b *testing.B) {
+		deliverMany(b, startCluster(b, clusterDirs(b), Options{SyncInterval: synced}))
+	})
+}
+
+func deliverMany(b *testing.B, hubs []*running) {
+	const cameras, window = 24, 8
+	o := newOwner(b)
+	each := (b.N + cameras - 1) / cameras
+	var links []*link
+	var items [][]*seal.Item
+	for i := range cameras {
+		c := newCamera(b, o)
+		links = append(links, attach(b, hubs[i%len(hubs)], c))
+		var own []*seal.Item
+		for range each {
+			own = append(own, c.sealed(b, seal.KindThumbnail, 20<<10))
+		}
+		items = append(items, own)
+	}
+	b.ResetTimer()
+	var all sync.WaitGroup
+	for i, l := range links {
+		all.Go(func() {
+			waiting := 0
+			for _, it := range items[i] {
+				if waiting == window {
+					l.next(b)
+					waiting--
+				}
+				l.publish(b, topicItem, it.Bytes())
+				waiting++
+			}
+			for range waiting {
+				l.next(b)
+			}
+		})
+	}
+	all.Wait()
+	b.ReportMetric(float64(each*cameras)/b.Elapsed().Seconds(), "items/s")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
+	"github.com/lensward/lensward/transport/hub/gate"
 	"github.com/lensward/lensward/transport/hub/store"
 )
 
@@ -40,29 +42,29 @@ type brokerOptions struct {
 	tls      *tls.Config
 	sync     time.Duration // 0: every write
 	maxStore int64         // bytes, 0: what the disk allows
+	keys     brokerKeys
+	node     string // the server's name
+	cluster  *clusterOptions
 	decide   decider
 	log      *slog.Logger
 }
 
-// broker is the embedded NATS server: MQTT for devices, JetStream for the store.
+// broker is NATS: MQTT for devices, JetStream for the store.
 type broker struct {
-	server  *server.Server
-	auth    *nats.Conn // answers who may connect
-	conn    *nats.Conn // the hub's own
-	gateway *nats.Conn // for who speaks MQTT in the broker's stead, else nil
-	js      jetstream.JetStream
-	addr    net.Addr
+	replicas int            // of each stream
+	server   *server.Server // nil where it is another process
+	auth     *nats.Conn     // answers who may connect
+	conn     *nats.Conn     // the hub's own
+	gateway  *nats.Conn     // for who speaks MQTT in the broker's stead, else nil
+	js       jetstream.JetStream
+	addr     net.Addr
 	// open lets devices in, whose TLS handshakes wait until then.
 	open func()
 }
 
 // startBroker starts the server. Devices wait until open is called.
 func startBroker(ctx context.Context, o brokerOptions) (*broker, error) {
-	keys, err := makeBrokerKeys()
-	if err != nil {
-		return nil, fmt.Errorf("start broker: %w", err)
-	}
-	opts, err := serverOptions(o, keys)
+	opts, err := serverOptions(o)
 	if err != nil {
 		return nil, fmt.Errorf("start broker: %w", err)
 	}
@@ -78,13 +80,13 @@ func startBroker(ctx context.Context, o brokerOptions) (*broker, error) {
 	srv.SetLoggerV2(logger, false, false, false)
 	srv.Start() // recovers JetStream's streams first
 	b := &broker{
-		server: srv, open: sync.OnceFunc(func() { close(opened) }),
+		replicas: o.cluster.replicas(), server: srv, open: sync.OnceFunc(func() { close(opened) }),
 		addr: &net.TCPAddr{IP: net.ParseIP(opts.MQTT.Host), Port: opts.MQTT.Port},
 	}
 	if f := logger.fatal.Load(); f != nil {
 		err = errors.New(*f)
 	} else {
-		err = b.connect(ctx, keys, o)
+		err = b.connect(ctx, o)
 	}
 	if err != nil {
 		b.stop()
@@ -93,33 +95,42 @@ func startBroker(ctx context.Context, o brokerOptions) (*broker, error) {
 	return b, nil
 }
 
-// connect makes the in-process connections and has who-may-connect answered.
-func (b *broker) connect(ctx context.Context, keys brokerKeys, o brokerOptions) error {
+// connect makes the in-process connections.
+func (b *broker) connect(ctx context.Context, o brokerOptions) error {
 	if !b.server.ReadyForConnections(startTimeout) {
 		return errors.New("the broker did not start")
 	}
-	var err error
+	return b.use(ctx, o, "", nats.InProcessServer(b.server), nats.ReconnectWait(100*time.Millisecond))
+}
+
+// use makes the hub's connections to the server at url and has who-may-connect answered.
+func (b *broker) use(ctx context.Context, o brokerOptions, url string, how ...nats.Option) (err error) {
 	dial := func(user nkeys.KeyPair) (*nats.Conn, error) {
 		public, err := user.PublicKey()
 		if err != nil {
 			return nil, err
 		}
-		return nats.Connect("", nats.InProcessServer(b.server), nats.NoEcho(),
-			nats.Nkey(public, user.Sign), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
-			nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { logAsync(o.log, sub, err) }))
+		return nats.Connect(url, append(how, nats.NoEcho(), nats.Nkey(public, user.Sign), nats.MaxReconnects(-1),
+			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+				if err != nil {
+					o.log.Warn("broker connection lost", "err", err)
+				}
+			}),
+			nats.ReconnectHandler(func(*nats.Conn) { o.log.Info("broker connection is back") }),
+			nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { logAsync(o.log, sub, err) }))...)
 	}
-	if b.auth, err = dial(keys.auth); err != nil {
+	if b.auth, err = dial(o.keys.auth); err != nil {
 		return fmt.Errorf("connect to broker as auth: %w", err)
 	}
-	gate := gatekeeper{issuer: keys.issuer, decide: o.decide, log: o.log}
+	gate := gatekeeper{issuer: o.keys.issuer, decide: o.decide, log: o.log}
 	if err := gate.serve(b.auth); err != nil {
 		return err
 	}
-	if b.conn, err = dial(keys.hub); err != nil {
+	if b.conn, err = dial(o.keys.hub); err != nil {
 		return fmt.Errorf("connect to broker as hub: %w", err)
 	}
 	if o.gateway {
-		if b.gateway, err = dial(keys.hub); err != nil {
+		if b.gateway, err = dial(o.keys.hub); err != nil {
 			return fmt.Errorf("connect to broker as gateway: %w", err)
 		}
 	}
@@ -137,18 +148,24 @@ func (b *broker) stop() {
 			c.Close()
 		}
 	}
-	b.server.Shutdown()
-	b.server.WaitForShutdown()
+	if b.server != nil {
+		b.server.Shutdown()
+		b.server.WaitForShutdown()
+	}
 }
 
 // holdUntil lets TLS handshakes wait: the server listens before anybody answers
 // who may connect or takes what devices send.
 func holdUntil(opened <-chan struct{}, c *tls.Config) *tls.Config {
+	next := c.GetConfigForClient
 	c = c.Clone()
 	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		select {
 		case <-opened:
-			return nil, nil
+			if next == nil {
+				return nil, nil
+			}
+			return next(hello)
 		case <-hello.Context().Done():
 			return nil, hello.Context().Err()
 		case <-time.After(handshakeTimeout):
@@ -170,34 +187,8 @@ accounts {
 system_account: SYS
 `
 
-// brokerKeys are made for one run and are never written: the issuer of what the
-// gatekeeper says, and the two in-process users.
-type brokerKeys struct{ issuer, auth, hub nkeys.KeyPair }
-
-func makeBrokerKeys() (k brokerKeys, err error) {
-	if k.issuer, err = nkeys.CreateAccount(); err != nil {
-		return k, fmt.Errorf("make broker key: %w", err)
-	}
-	for _, u := range []*nkeys.KeyPair{&k.auth, &k.hub} {
-		if *u, err = nkeys.CreateUser(); err != nil {
-			return k, fmt.Errorf("make broker key: %w", err)
-		}
-	}
-	return k, nil
-}
-
-// public are the public keys of issuer, auth and hub.
-func (k brokerKeys) public() (p [3]string, err error) {
-	for i, pair := range []nkeys.KeyPair{k.issuer, k.auth, k.hub} {
-		if p[i], err = pair.PublicKey(); err != nil {
-			return p, fmt.Errorf("read broker key: %w", err)
-		}
-	}
-	return p, nil
-}
-
-func serverOptions(o brokerOptions, keys brokerKeys) (*server.Options, error) {
-	public, err := keys.public()
+func serverOptions(o brokerOptions) (*server.Options, error) {
+	public, err := o.keys.public()
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +207,7 @@ func serverOptions(o brokerOptions, keys brokerKeys) (*server.Options, error) {
 	if err := opts.ProcessConfigString(fmt.Sprintf(accounts, public[2], public[1])); err != nil {
 		return nil, fmt.Errorf("configure accounts: %w", err)
 	}
-	opts.ServerName = "lensward-hub"
+	opts.ServerName = o.node
 	opts.DontListen = true // no NATS port: devices speak MQTT, the hub is in the process
 	opts.NoSigs, opts.NoLog = true, true
 	opts.MaxPayload = store.MaxMessage
@@ -229,11 +220,14 @@ func serverOptions(o brokerOptions, keys brokerKeys) (*server.Options, error) {
 	opts.JetStreamMaxMemory = 64 << 20
 	opts.JetStreamMaxStore = o.maxStore
 	opts.SyncAlways, opts.SyncInterval = o.sync == 0, o.sync
+	if o.cluster != nil {
+		o.cluster.apply(opts, o.keys.route)
+	}
 	if o.gateway {
 		return opts, nil
 	}
 	opts.MQTT = server.MQTTOpts{
-		Host: host, Port: port,
+		Host: host, Port: port, StreamReplicas: o.cluster.replicas(),
 		AuthTimeout: handshakeTimeout.Seconds(), TLSTimeout: handshakeTimeout.Seconds(),
 	}
 	return opts, nil
@@ -246,10 +240,24 @@ type serverLog struct {
 }
 
 func (l *serverLog) Noticef(f string, v ...any) { l.log.Debug("broker: " + fmt.Sprintf(f, v...)) }
-func (l *serverLog) Warnf(f string, v ...any)   { l.log.Warn("broker: " + fmt.Sprintf(f, v...)) }
-func (l *serverLog) Errorf(f string, v ...any)  { l.log.Warn("broker: " + fmt.Sprintf(f, v...)) }
-func (l *serverLog) Debugf(f string, v ...any)  { l.log.Debug("broker: " + fmt.Sprintf(f, v...)) }
-func (l *serverLog) Tracef(f string, v ...any)  { l.log.Debug("broker: " + fmt.Sprintf(f, v...)) }
+func (l *serverLog) Warnf(f string, v ...any)   { l.warn(fmt.Sprintf(f, v...)) }
+func (l *serverLog) Errorf(f string, v ...any) {
+	for _, a := range v {
+		if err, ok := a.(error); ok && errors.Is(err, gate.ErrRefused) {
+			return // as many as come; the gate counts them
+		}
+	}
+	l.warn(fmt.Sprintf(f, v...))
+}
+func (l *serverLog) Debugf(f string, v ...any) { l.log.Debug("broker: " + fmt.Sprintf(f, v...)) }
+func (l *serverLog) Tracef(f string, v ...any) { l.log.Debug("broker: " + fmt.Sprintf(f, v...)) }
+func (l *serverLog) warn(said string) {
+	if routine(said) {
+		l.log.Debug("broker: " + said)
+		return
+	}
+	l.log.Warn("broker: " + said)
+}
 func (l *serverLog) Fatalf(f string, v ...any) {
 	s := fmt.Sprintf(f, v...)
 	l.fatal.Store(&s)
@@ -265,4 +273,18 @@ func logAsync(log *slog.Logger, sub *nats.Subscription, err error) {
 	}
 	dropped, _ := sub.Dropped() // 0 once the subscription is closed
 	log.Warn("broker connection", "err", err, "subject", sub.Subject, "dropped", dropped)
+}
+
+// routine says that a warning of the server tells of nothing but a node that is not
+// there (the hub says that once) or that is starting.
+func routine(said string) bool {
+	for _, f := range []string{
+		"Error trying to connect to route", "Waiting for routing to be established",
+		"JetStream has not established contact", "Metalayer blocking snapshot",
+	} {
+		if strings.HasPrefix(said, f) {
+			return true
+		}
+	}
+	return false
 }

@@ -17,6 +17,9 @@ const (
 	topicDown   = "down"
 )
 
+// upTopics are those that a device publishes to.
+func upTopics() []string { return []string{topicRecord, topicItem, topicWant, topicStatus} }
+
 // Limits on what devices send, in bytes.
 const (
 	maxControl    = 4 << 10
@@ -29,6 +32,9 @@ const (
 func subjectOf(device seal.ID, topic string) string {
 	return "lensward.1." + device.String() + "." + topic
 }
+
+// subjectOfAny is a topic of whatever device.
+func subjectOfAny(topic string) string { return "lensward.1.*." + topic }
 
 // parseSubject reads what subjectOf writes.
 func parseSubject(s string) (seal.ID, string, error) {
@@ -96,11 +102,12 @@ func parseControl(b []byte, v any) error {
 type down struct {
 	Type    string      `json:"type"`
 	Ref     *seal.Ref   `json:"ref,omitempty"`
-	Hash    seal.Hash   `json:"hash"`
+	Hash    seal.Hash   `json:"hash,omitzero"`
 	Reason  seal.Reason `json:"reason,omitempty"`
 	Detail  string      `json:"detail,omitempty"`
 	URL     string      `json:"url,omitempty"`
 	Expires int64       `json:"expires,omitempty"`
+	Hint    string      `json:"hint,omitempty"` // base64url
 }
 
 // The types of message to a device.
@@ -110,6 +117,7 @@ const (
 	downGrant         = "grant"
 	downRecordReceipt = "record-receipt"
 	downRecordRefusal = "record-refusal"
+	downHint          = "hint"
 )
 
 // maxDetail bounds the text of a refusal, so that the message stays within its limit.

@@ -29,7 +29,9 @@ import (
 	"github.com/lensward/lensward/internal/durable"
 	"github.com/lensward/lensward/internal/secret"
 	"github.com/lensward/lensward/transport/hub/authority"
+	"github.com/lensward/lensward/transport/hub/cluster"
 	"github.com/lensward/lensward/transport/hub/front"
+	"github.com/lensward/lensward/transport/hub/gate"
 	"github.com/lensward/lensward/transport/hub/store"
 	"github.com/lensward/lensward/transport/seal"
 )
@@ -46,6 +48,11 @@ type Options struct {
 	// devices, HTTPS for devices (uploads, enrolment) and the viewer API. Empty is
 	// 127.0.0.1 with a port that is free. Without host they listen on every address.
 	MQTTListen, DeviceListen, ViewerListen string
+	// Bridge is the host:port of the broker, such as Mosquitto, that devices connect to in
+	// place of this hub; empty for none. It must hold devices to what
+	// docs/ref/hub-protocol.md says, and its certificate be one of the hub's CA. Where it
+	// lets devices in, the hub's gate does not stand, and Admit should be given.
+	Bridge string
 	// Hosts are the names and IP addresses under which devices and viewers reach the
 	// hub, beside the loopback's and those listened on. The first is what devices are
 	// told in upload URLs.
@@ -71,6 +78,19 @@ type Options struct {
 	// then a receipt outlives a power cut. With an interval it outlives a killed
 	// process, and a power cut can take the last interval's items.
 	SyncInterval time.Duration
+
+	// Connecting is how many devices may be connecting at once; 0 is 256 for each
+	// processor. As many more wait for a moment, and the others are refused.
+	Connecting int
+	// Admit is how many connects a second this hub admits, for the hint that it gives the
+	// fleet; 0 is as measured. The gate does not hold anybody to it.
+	Admit float64
+	// Drain is how many messages a second this hub takes of the fleet's backlogs; 0 is 100.
+	Drain float64
+
+	// NATS is the URL of a NATS server, as NATSConfig configures it, to use in place of
+	// the embedded one; empty for the embedded one.
+	NATS string
 
 	// Mixup, from 0 to 1, is the probability with which a viewer is answered with
 	// another owner's or camera's item. Only for showing what viewers make of it.
@@ -105,6 +125,8 @@ type Hub struct {
 	dir       *durable.Dir
 	authority *authority.Authority
 	grantKey  []byte
+	cluster   *cluster.Cluster // nil where the hub stands alone
+	gate      *gate.Gate
 	ready     chan struct{}
 
 	// Set before ready is closed, and never again.
@@ -128,7 +150,16 @@ func New(o Options) (*Hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up hub: %w", err)
 	}
-	return &Hub{options: o, log: o.Log, dir: dir, authority: ca, grantKey: key, ready: make(chan struct{})}, nil
+	nodes, err := cluster.Read(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("set up hub: %w", err)
+	}
+	if nodes != nil && o.Bridge != "" {
+		return nil, errors.New("set up hub: a node of a cluster cannot be bridged to another broker: each node would take every message")
+	}
+	return &Hub{
+		options: o, log: o.Log, dir: dir, authority: ca, grantKey: key, cluster: nodes, gate: gate.New(o.Connecting), ready: make(chan struct{}),
+	}, nil
 }
 
 // complete fills in what was left out and refuses what cannot be meant.
@@ -139,7 +170,7 @@ func (o *Options) complete() error {
 	if o.Mixup < 0 || o.Mixup > 1 {
 		return fmt.Errorf("mix-up probability %v is not from 0 to 1", o.Mixup)
 	}
-	if o.EnrolRate < 0 || o.Retention < 0 || o.MaxStore < 0 || o.SyncInterval < 0 {
+	if o.EnrolRate < 0 || o.Retention < 0 || o.MaxStore < 0 || o.SyncInterval < 0 || o.Connecting < 0 || o.Admit < 0 || o.Drain < 0 {
 		return errors.New("a rate, a duration or a size is negative")
 	}
 	for _, l := range []*string{&o.MQTTListen, &o.DeviceListen, &o.ViewerListen} {
@@ -150,12 +181,18 @@ func (o *Options) complete() error {
 			return fmt.Errorf("listen address: %w; hint: give host:port", err)
 		}
 	}
+	if err := o.checkBridge(); err != nil {
+		return err
+	}
 	if !isLoopbackListen(o.ViewerListen) && !o.ViewerTLS && o.ViewerCert == nil {
 		return fmt.Errorf("viewer address %s is not loopback and would be served without TLS; "+
 			"hint: serve it over HTTPS, or listen on 127.0.0.1", o.ViewerListen)
 	}
 	if o.EnrolRate == 0 {
 		o.EnrolRate = 50
+	}
+	if o.Drain == 0 {
+		o.Drain = defaultDrain
 	}
 	if o.MixupSeed == 0 {
 		o.MixupSeed = rand.Uint64()
@@ -212,48 +249,64 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b, err := startBroker(ctx, brokerOptions{
-		listen: h.options.MQTTListen, dir: h.dir.Path("jetstream"), tls: h.mqttTLS(cert),
-		gateway: h.options.Gateway != nil, sync: h.options.SyncInterval, maxStore: h.options.MaxStore, decide: deviceOf, log: h.log,
-	})
+	secured, err := h.secure(cert)
+	if err != nil {
+		return err
+	}
+	b, err := h.startBroker(ctx, secured.mqtt)
 	if err != nil {
 		return err
 	}
 	defer b.stop()
-	st, err := store.Open(ctx, b.js, store.Options{Retention: h.options.Retention})
+	st, err := store.Open(ctx, b.js, store.Options{Retention: h.options.Retention, Replicas: b.replicas, Node: h.node(), Log: h.log})
+	if ctx.Err() != nil {
+		return nil // while it waited for the other nodes
+	}
 	if err != nil {
 		return err
 	}
 	h.setAddresses(b.addr, device.Addr(), viewer.Addr())
-	return h.serve(ctx, b, st, cert, device, viewer)
+	return h.serve(ctx, b, st, secured, device, viewer)
 }
 
 // serve runs the parts until ctx ends or one of them fails, and waits for all.
-func (h *Hub) serve(ctx context.Context, b *broker, st *store.Store, cert tls.Certificate, device, viewer net.Listener) error {
+func (h *Hub) serve(ctx context.Context, b *broker, st *store.Store, secured secured, device, viewer net.Listener) error {
 	viewerTLS, err := h.viewerTLS()
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	m, seen := newMetrics(), newPresence()
+	m, seen := newMetrics(), newPresence(h.node())
 	viewers := h.newAPI(st, m, seen)
+	fleet, err := h.newFleet(ctx, b.conn, st, m, seen)
+	if err != nil {
+		return err
+	}
+	gateway, err := h.newGateway(seen)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
 	r := &receiver{
 		store: st, out: natsOutbox{b.conn}, grants: &granter{key: h.grantKey, base: h.deviceURL},
-		presence: seen, metrics: m, log: h.log, recordStored: viewers.review,
+		presence: seen, metrics: m, log: h.log, pulse: fleet.pulse, recordStored: viewers.review, answered: fleet.answered,
+		behind: fleet.gate.Hold,
 	}
 	m.gauge("sessions", "Viewers that are signed in.", viewers.sessions.count)
 	m.gauge("devices_online", "Devices whose session is up, by their own word.", seen.online)
 
 	receiving := make(chan struct{})
 	g.Go(func() error { return r.run(ctx, b.conn, receiving) })
+	g.Go(func() error { return fleet.run(ctx) })
+	g.Go(func() error { return h.keepCompany(ctx, b, st, seen, viewers, fleet.pulse) })
+	g.Go(func() error { return h.keepTickets(ctx, secured) })
 	g.Go(func() error {
-		return front.Serve(ctx, front.NewServer(ctx, h.deviceHandler(r), h.deviceTLS(cert), h.log), device)
+		return front.Serve(ctx, front.NewServer(ctx, h.deviceHandler(r, fleet.herald), secured.https, h.log), device)
 	})
 	g.Go(func() error {
 		return front.Serve(ctx, front.NewServer(ctx, h.viewerHandler(viewers), viewerTLS, h.log), viewer)
 	})
-	if h.options.Gateway != nil {
-		g.Go(func() error { return h.options.Gateway.Run(ctx, b.gateway, h.mqttTLS(cert)) })
+	if gateway != nil {
+		g.Go(func() error { return gateway.Run(ctx, b.gateway, secured.mqtt) })
 	}
 	select {
 	case <-receiving:
@@ -278,9 +331,10 @@ func (h *Hub) newAPI(st *store.Store, m *metrics, seen *presence) *api {
 }
 
 // deviceHandler is what devices reach by HTTPS.
-func (h *Hub) deviceHandler(r *receiver) http.Handler {
+func (h *Hub) deviceHandler(r *receiver, hint http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("PUT "+uploadPath, newUploads(r, h.log))
+	mux.Handle("GET /hint", hint)
 	mux.Handle("POST /enrol", &authority.Enrolment{
 		Authority: h.authority, Token: string(h.options.EnrolToken), Log: h.log,
 		Rate: rate.NewLimiter(rate.Limit(h.options.EnrolRate), max(1, int(10*h.options.EnrolRate))),

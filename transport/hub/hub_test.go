@@ -271,6 +271,7 @@ type link struct {
 	client mqtt.Client
 	id     seal.ID
 	down   chan down
+	hints  chan string
 	lost   chan struct{}
 	conn   net.Conn
 }
@@ -287,7 +288,7 @@ func pahoOptions(h *running, cert tls.Certificate, clientID string) *mqtt.Client
 // connect opens a camera's session and subscribes to its answers.
 func connect(t testing.TB, h *running, c *camera, cert tls.Certificate, opts ...func(*mqtt.ClientOptions)) *link {
 	t.Helper()
-	l := &link{id: c.id, down: make(chan down, 64), lost: make(chan struct{})}
+	l := &link{id: c.id, down: make(chan down, 64), hints: make(chan string, 64), lost: make(chan struct{})}
 	o := pahoOptions(h, cert, c.id.String())
 	o.SetConnectionLostHandler(func(mqtt.Client, error) { close(l.lost) })
 	o.SetCustomOpenConnectionFn(func(_ *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
@@ -305,6 +306,10 @@ func connect(t testing.TB, h *running, c *camera, cert tls.Certificate, opts ...
 		var d down
 		if err := json.Unmarshal(m.Payload(), &d); err != nil {
 			t.Errorf("down message: %v", err)
+			return
+		}
+		if d.Type == downHint {
+			l.hints <- d.Hint
 			return
 		}
 		l.down <- d

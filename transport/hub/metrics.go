@@ -15,6 +15,7 @@ type metrics struct {
 	reports  *prometheus.CounterVec // reason
 	signins  *prometheus.CounterVec // result
 	requests *prometheus.CounterVec // status
+	admits   prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -33,7 +34,10 @@ func newMetrics() *metrics {
 			Namespace: "lensward", Subsystem: "hub", Name: "dropped_messages_total", Help: "Messages of devices that made no sense or could not be handled.",
 		}),
 	}
-	m.registry.MustRegister(m.items, m.records, m.bytes, m.dropped, m.reports, m.signins, m.requests,
+	m.admits = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "lensward", Subsystem: "hub", Name: "admits_per_second", Help: "Connects a second that the hub takes itself to admit.",
+	})
+	m.registry.MustRegister(m.admits, m.items, m.records, m.bytes, m.dropped, m.reports, m.signins, m.requests,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -42,5 +46,12 @@ func newMetrics() *metrics {
 func (m *metrics) gauge(name, help string, f func() int) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(
 		prometheus.GaugeOpts{Namespace: "lensward", Subsystem: "hub", Name: name, Help: help},
+		func() float64 { return float64(f()) }))
+}
+
+// count adds a figure that only grows and is asked for when it is wanted.
+func (m *metrics) count(name, help string, f func() int) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(
+		prometheus.CounterOpts{Namespace: "lensward", Subsystem: "hub", Name: name, Help: help},
 		func() float64 { return float64(f()) }))
 }

@@ -58,7 +58,7 @@ func deviceOf(r *jwt.AuthorizationRequest) (seal.ID, error) {
 // among it. Nothing more is needed at QoS 0.
 func permissionsOf(id seal.ID) jwt.Permissions {
 	var p jwt.Permissions
-	for _, t := range []string{topicRecord, topicItem, topicWant, topicStatus} {
+	for _, t := range upTopics() {
 		p.Pub.Allow.Add(subjectOf(id, t))
 	}
 	p.Sub.Allow.Add(subjectOf(id, topicDown))

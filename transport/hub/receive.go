@@ -27,10 +27,10 @@ const (
 )
 
 const (
-	receivers     = 8        // messages handled at once
-	receiverQueue = 64       // messages waiting for each
-	pendingItems  = 4096     // messages waiting before those
-	pendingBytes  = 64 << 20 // and their bytes
+	receivers     = 8    // messages handled at once
+	receiverQueue = 64   // messages waiting for each
+	pendingItems  = 4096 // messages waiting before those, at most 512 MiB of them
+	pendingMany   = 1024 // so many, and nobody new is let in until half are handled
 	handleTimeout = 30 * time.Second
 )
 
@@ -61,52 +61,75 @@ type receiver struct {
 	presence *presence
 	metrics  *metrics
 	log      *slog.Logger
+	pulse    *pulse
+	// behind is told when more waits than can be handled soon, and when that is over.
+	behind func(bool)
 	// recordStored is called with the owner of each record that was stored.
 	recordStored func(context.Context, seal.ID)
+	// answered is called once a device knows whether its record is stored.
+	answered func(device seal.ID, stored bool) error
 }
 
 // run handles devices' messages until ctx ends, and then what it has begun.
 // Messages of one device are handled in the order in which they came. It closes
 // receiving once it listens.
 func (r *receiver) run(ctx context.Context, conn *nats.Conn, receiving chan<- struct{}) error {
-	var queues [receivers]chan *nats.Msg
-	seed := maphash.MakeSeed()
-	for i := range queues {
-		queues[i] = make(chan *nats.Msg, receiverQueue)
-	}
-	// One subscription for all topics, so that their order is kept. While a queue is
-	// full messages wait here, and beyond the limits they are dropped: a device sends
-	// again what got no receipt.
-	sub, err := conn.Subscribe("lensward.1.*.*", func(m *nats.Msg) {
-		device, _, err := parseSubject(m.Subject)
+	// One channel for all topics, so that their order is kept. While a queue is full
+	// messages wait here, and beyond the limit they are dropped: a device sends again
+	// what got no receipt.
+	pending := make(chan *nats.Msg, pendingItems)
+	var subs []*nats.Subscription
+	for _, topic := range upTopics() {
+		sub, err := conn.ChanSubscribe(subjectOfAny(topic), pending)
 		if err != nil {
-			r.log.Warn("message dropped", "err", err)
-			return
+			return fmt.Errorf("receive from devices: %w", err)
 		}
-		select {
-		case queues[maphash.Bytes(seed, device[:])%receivers] <- m:
-		case <-ctx.Done():
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("receive from devices: %w", err)
-	}
-	if err := sub.SetPendingLimits(pendingItems, pendingBytes); err != nil {
-		return fmt.Errorf("receive from devices: %w", err)
+		subs = append(subs, sub)
 	}
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("receive from devices: %w", err)
 	}
 	close(receiving)
-	var g errgroup.Group
-	for _, q := range queues {
-		g.Go(func() error { return r.work(ctx, q) })
-	}
-	err = g.Wait()
-	if e := sub.Unsubscribe(); e != nil && !errors.Is(e, nats.ErrConnectionClosed) {
-		err = errors.Join(err, fmt.Errorf("stop receiving from devices: %w", e))
+	err := r.handleAll(ctx, pending)
+	for _, sub := range subs {
+		if e := sub.Unsubscribe(); e != nil && !errors.Is(e, nats.ErrConnectionClosed) {
+			err = errors.Join(err, fmt.Errorf("stop receiving from devices: %w", e))
+		}
 	}
 	return err
+}
+
+// handleAll hands each device's messages to one of several workers, always the same.
+func (r *receiver) handleAll(ctx context.Context, pending <-chan *nats.Msg) error {
+	var queues [receivers]chan *nats.Msg
+	var g errgroup.Group
+	for i := range queues {
+		q := make(chan *nats.Msg, receiverQueue)
+		queues[i] = q
+		g.Go(func() error { return r.work(ctx, q) })
+	}
+	seed := maphash.MakeSeed()
+	behind := false
+	for ctx.Err() == nil {
+		select {
+		case m := <-pending:
+			if n := len(pending); n > pendingMany && !behind || n < pendingMany/2 && behind {
+				behind = !behind
+				r.behind(behind)
+			}
+			device, _, err := parseSubject(m.Subject)
+			if err != nil {
+				r.log.Warn("message dropped", "err", err)
+				continue
+			}
+			select {
+			case queues[maphash.Bytes(seed, device[:])%receivers] <- m:
+			case <-ctx.Done():
+			}
+		case <-ctx.Done():
+		}
+	}
+	return g.Wait()
 }
 
 // work handles one queue. A message once begun is handled to its end.
@@ -132,6 +155,7 @@ func (r *receiver) work(ctx context.Context, q <-chan *nats.Msg) error {
 func (r *receiver) handle(ctx context.Context, device seal.ID, topic string, b []byte) {
 	r.metrics.bytes.WithLabelValues("mqtt").Add(float64(len(b)))
 	r.presence.heard(device, time.Now())
+	r.pulse.begin()
 	log := r.log.With("device", device.String(), "topic", topic)
 	var err error
 	switch topic {
@@ -146,6 +170,7 @@ func (r *receiver) handle(ctx context.Context, device seal.ID, topic string, b [
 	default:
 		err = errors.New("unknown topic")
 	}
+	r.pulse.end(err)
 	if err != nil {
 		r.metrics.dropped.Inc()
 		log.Warn("message dropped", "err", err)
@@ -237,7 +262,7 @@ func (r *receiver) record(ctx context.Context, device seal.ID, b []byte) error {
 	if err == nil {
 		r.metrics.records.WithLabelValues("stored", "").Inc()
 		r.recordStored(ctx, o.Record.Owner)
-		return r.out.send(device, down{Type: downRecordReceipt, Hash: h})
+		return errors.Join(r.out.send(device, down{Type: downRecordReceipt, Hash: h}), r.answered(device, true))
 	}
 	reason := recordReason(err)
 	if reason == "" {
@@ -246,7 +271,8 @@ func (r *receiver) record(ctx context.Context, device seal.ID, b []byte) error {
 	}
 	r.metrics.records.WithLabelValues("refused", string(reason)).Inc()
 	r.log.Warn("ownership record refused", "device", device.String(), "hash", h.String(), "reason", string(reason), "err", err)
-	return r.out.send(device, down{Type: downRecordRefusal, Hash: h, Reason: reason, Detail: err.Error()})
+	return errors.Join(r.out.send(device, down{Type: downRecordRefusal, Hash: h, Reason: reason, Detail: err.Error()}),
+		r.answered(device, false))
 }
 
 func (r *receiver) admitRecord(ctx context.Context, device seal.ID, o *ownership.Ownership) error {
@@ -319,7 +345,15 @@ func (r *receiver) status(ctx context.Context, device seal.ID, b []byte) error {
 	if err != nil {
 		return err
 	}
-	r.presence.set(device, s.Online, time.Now())
+	after := r.presence.set(device, s.Online, time.Now())
+	if s.Online {
+		after = 0 // whoever said what before
+	}
 	r.log.Info("device status", "device", device.String(), "online", s.Online, "firmware", s.Firmware, "conditions", s.Conditions)
-	return r.store.PutSeen(ctx, device)
+	note, err := r.store.PutSeen(ctx, device, s.Online, after)
+	if err != nil {
+		return err
+	}
+	r.presence.noted(device, s.Online, note)
+	return nil
 }

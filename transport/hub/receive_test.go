@@ -2,8 +2,13 @@ package hub
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
+	"log/slog"
+	"slices"
 	"testing"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
@@ -166,5 +171,27 @@ func TestNonsenseIsDroppedAndCounted(t *testing.T) {
 	v := signIn(t, h, o.key, o.id)
 	if n := v.metric(t, "lensward_hub_dropped_messages_total"); n != 7 {
 		t.Errorf("%v messages dropped, not 7", n)
+	}
+}
+
+// A hub that has more waiting than it can handle soon says so, and when that is over.
+func TestBehindIsSaid(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var said []bool
+	r := &receiver{log: slog.New(slog.DiscardHandler), behind: func(b bool) {
+		said = append(said, b)
+		if !b {
+			cancel()
+		}
+	}}
+	pending := make(chan *nats.Msg, pendingItems)
+	for range pendingMany + 10 {
+		pending <- &nats.Msg{Subject: "nobody's"}
+	}
+	if err := r.handleAll(ctx, pending); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(said, []bool{true, false}) || len(pending) >= pendingMany/2 {
+		t.Errorf("it said %v with %d messages waiting", said, len(pending))
 	}
 }

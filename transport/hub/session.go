@@ -143,6 +143,13 @@ func (s *sessions) review(owner seal.ID, may func(*session) bool) {
 	s.drop(func(n *session) bool { return n.owner == owner && !may(n) })
 }
 
+// endAll ends all sessions.
+func (s *sessions) endAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(func(*session) bool { return true })
+}
+
 // count is how many sessions there are.
 func (s *sessions) count() int {
 	s.mu.Lock()

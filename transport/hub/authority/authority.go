@@ -200,10 +200,11 @@ func (a *Authority) Server(hosts []string, from, until time.Time) (tls.Certifica
 	return tls.Certificate{Certificate: [][]byte{cert.Raw, a.cert.Raw}, PrivateKey: key, Leaf: cert}, nil
 }
 
-// device makes the client certificate of the device with this key.
-func (a *Authority) device(pub *ecdsa.PublicKey, id seal.ID) (*x509.Certificate, error) {
+// client makes a client certificate: a device's, whose name is the ID of its key, or
+// the hub's own.
+func (a *Authority) client(pub *ecdsa.PublicKey, name string) (*x509.Certificate, error) {
 	t := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: id.String()},
+		Subject:     pkix.Name{CommonName: name},
 		NotBefore:   always(),
 		NotAfter:    never(),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
@@ -211,7 +212,7 @@ func (a *Authority) device(pub *ecdsa.PublicKey, id seal.ID) (*x509.Certificate,
 	}
 	cert, err := issue(t, a.cert, pub, a.key)
 	if err != nil {
-		return nil, fmt.Errorf("make device certificate: %w", err)
+		return nil, fmt.Errorf("make client certificate: %w", err)
 	}
 	return cert, nil
 }

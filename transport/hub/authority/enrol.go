@@ -33,7 +33,7 @@ func (a *Authority) Enrol(request []byte) (seal.ID, []byte, error) {
 	if err != nil {
 		return seal.ID{}, nil, err
 	}
-	cert, err := a.device(pub, id)
+	cert, err := a.client(pub, id.String())
 	if err != nil {
 		return seal.ID{}, nil, err
 	}

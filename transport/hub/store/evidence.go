@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lensward/lensward/transport/seal"
 )
@@ -51,24 +52,34 @@ func (s *Store) Evidence(ctx context.Context) (uint64, error) {
 	return info.State.Msgs, nil
 }
 
-func seenSubject(device seal.ID) string { return "ward.seen." + device.String() }
-
-// PutSeen notes that a device was heard now.
-func (s *Store) PutSeen(ctx context.Context, device seal.ID) error {
-	if _, err := s.js.Publish(ctx, seenSubject(device), nil); err != nil {
-		return fmt.Errorf("note that device %s was heard: %w", device.Short(), err)
+// Probe writes to the store and tells whether it took it. What a probe wrote before is
+// replaced.
+func (s *Store) Probe(ctx context.Context) error {
+	if _, err := s.publish(ctx, nats.NewMsg("ward.body.probe.0")); err != nil {
+		return fmt.Errorf("probe store: %w", err)
 	}
 	return nil
 }
 
-// Seen is when a device was last noted as heard; the zero time if never.
-func (s *Store) Seen(ctx context.Context, device seal.ID) (time.Time, error) {
-	m, err := last(ctx, s.seen, seenSubject(device))
-	if errors.Is(err, ErrNotFound) {
-		return time.Time{}, nil
-	}
+// Heard is how many devices were noted as heard within that time.
+func (s *Store) Heard(ctx context.Context, within time.Duration) (int, error) {
+	since := time.Now().Add(-within)
+	// The stream holds one message for each device, in the order of their times: how many
+	// a reader from there would get is known without reading them.
+	var c jetstream.Consumer
+	err := s.again(ctx, func(ctx context.Context) (err error) {
+		c, err = s.seen.CreateConsumer(ctx, jetstream.ConsumerConfig{
+			FilterSubject: "ward.seen.*", DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
+			AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
+		})
+		return err
+	})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("look when device %s was heard: %w", device.Short(), err)
+		return 0, fmt.Errorf("count devices: %w", err)
 	}
-	return m.Time, nil
+	info := c.CachedInfo()
+	if err := s.seen.DeleteConsumer(ctx, info.Name); err != nil {
+		return 0, fmt.Errorf("count devices: %w", err)
+	}
+	return int(info.NumPending), nil
 }

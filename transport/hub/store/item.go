@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/statement"
 )
@@ -44,18 +44,29 @@ func (s *Store) PutItem(ctx context.Context, it *seal.Item) error {
 	} else {
 		m.Data = it.Bytes()
 	}
-	switch err := s.create(ctx, m); {
-	case err == nil:
-		s.bell.ringFor(owner)
-		return nil
-	case errors.Is(err, ErrFork):
-		held, err := s.Holds(ctx, ref, it.Hash())
-		if err == nil && !held {
-			return fmt.Errorf("store item %s: %w", ref, ErrFork)
+	for {
+		err := s.create(ctx, m)
+		if err == nil {
+			s.bell.ringFor(owner)
+			s.tell(noteItem, owner)
+			return nil
 		}
-		return err
-	default:
-		return fmt.Errorf("store item %s: %w", ref, err)
+		if !errors.Is(err, ErrFork) {
+			return fmt.Errorf("store item %s: %w", ref, err)
+		}
+		stands, err := s.standing(ctx, ref)
+		switch {
+		case err == nil && stands == it.Hash():
+			return nil
+		case err == nil:
+			return fmt.Errorf("store item %s: %w", ref, ErrFork)
+		case !errors.Is(err, ErrNotFound):
+			return err
+		}
+		// What takes the place is on its way there, and may yet come to nothing.
+		if err := wait.For(ctx, pause); err != nil {
+			return fmt.Errorf("store item %s: %w", ref, err)
+		}
 	}
 }
 
@@ -66,7 +77,9 @@ func (s *Store) putBody(ctx context.Context, it *seal.Item) error {
 	for n, body := 0, it.Body; len(body) > 0; n++ {
 		chunk := body[:min(len(body), chunkSize)]
 		body = body[len(chunk):]
-		if _, err := s.js.Publish(ctx, bodySubject(h, n), chunk); err != nil {
+		m := nats.NewMsg(bodySubject(h, n))
+		m.Data = chunk
+		if _, err := s.publish(ctx, m); err != nil {
 			return err
 		}
 	}
@@ -75,24 +88,30 @@ func (s *Store) putBody(ctx context.Context, it *seal.Item) error {
 
 // Holds says whether this very item stands in its place, whoever its owner.
 func (s *Store) Holds(ctx context.Context, ref seal.Ref, h seal.Hash) (bool, error) {
-	m, err := last(ctx, s.items, itemSubject("*", ref))
+	stands, err := s.standing(ctx, ref)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
+	return err == nil && stands == h, err
+}
+
+// standing is the hash of the item that stands in a place, or ErrNotFound.
+func (s *Store) standing(ctx context.Context, ref seal.Ref) (seal.Hash, error) {
+	m, err := s.last(ctx, s.items, itemSubject("*", ref))
 	if err != nil {
-		return false, fmt.Errorf("look for item %s: %w", ref, err)
+		return seal.Hash{}, fmt.Errorf("look for item %s: %w", ref, err)
 	}
 	it, err := parseStored(m.Data)
 	if err != nil {
-		return false, fmt.Errorf("look for item %s: %w", ref, err)
+		return seal.Hash{}, fmt.Errorf("look for item %s: %w", ref, err)
 	}
-	return it.Hash() == h, nil
+	return it.Hash(), nil
 }
 
 // Item is an item's bytes, envelope and body, or ErrNotFound. It looks among
 // this owner's items only.
 func (s *Store) Item(ctx context.Context, owner seal.ID, ref seal.Ref) ([]byte, error) {
-	m, err := last(ctx, s.items, itemSubject(owner.String(), ref))
+	m, err := s.last(ctx, s.items, itemSubject(owner.String(), ref))
 	if err != nil {
 		return nil, fmt.Errorf("read item %s: %w", ref, err)
 	}
@@ -115,7 +134,7 @@ func (s *Store) whole(ctx context.Context, data []byte) ([]byte, error) {
 	h, size := it.Hash(), len(it.Envelope)+int(it.Header.BodySize) // at most MaxItem
 	b := append(make([]byte, 0, size), it.Envelope...)
 	for n := 0; len(b) < size; n++ {
-		m, err := last(ctx, s.bodies, bodySubject(h, n))
+		m, err := s.last(ctx, s.bodies, bodySubject(h, n))
 		if err != nil {
 			return nil, fmt.Errorf("body chunk %d: %w", n, err)
 		}
@@ -170,10 +189,7 @@ func (s *Store) Last(ctx context.Context) (uint64, error) {
 
 // next is the first item after a cursor whose subject matches.
 func (s *Store) next(ctx context.Context, filter string, after uint64) (Row, []byte, error) {
-	m, err := s.items.GetMsg(ctx, after+1, jetstream.WithGetMsgSubject(filter))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Row{}, nil, ErrNotFound
-	}
+	m, err := s.following(ctx, s.items, after+1, filter)
 	if err != nil {
 		return Row{}, nil, err
 	}

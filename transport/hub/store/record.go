@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
 )
@@ -68,9 +69,13 @@ func (s *Store) PutRecord(ctx context.Context, o *ownership.Ownership) error {
 		newest := deviceRecords(o.Record.Device)
 		err = s.create(ctx, m, jetstream.WithExpectLastSequenceForSubject(seq, newest))
 		if err == nil {
+			s.tell(noteRecord, o.Record.Owner)
 			return nil
 		}
 		if !errors.Is(err, ErrFork) {
+			return fmt.Errorf("store ownership record %s: %w", o.Hash(), err)
+		}
+		if err := wait.For(ctx, pause); err != nil {
 			return fmt.Errorf("store ownership record %s: %w", o.Hash(), err)
 		}
 	}
@@ -83,7 +88,7 @@ const alreadyStored = ^uint64(0)
 // compareRecord holds a record against the device's newest, and returns that
 // one's sequence number, 0 if there is none.
 func (s *Store) compareRecord(ctx context.Context, o *ownership.Ownership) (uint64, error) {
-	m, err := last(ctx, s.records, deviceRecords(o.Record.Device))
+	m, err := s.newest(ctx, s.records, deviceRecords(o.Record.Device))
 	if errors.Is(err, ErrNotFound) {
 		return 0, nil
 	}
@@ -114,7 +119,7 @@ func (s *Store) compareRecord(ctx context.Context, o *ownership.Ownership) (uint
 // other unless it is the newest, from another one with the same number.
 func (s *Store) judgeOld(ctx context.Context, o *ownership.Ownership, own place) error {
 	number := fmt.Sprintf("ward.record.*.%s.%d.%d.*", own.device, own.epoch, own.revision)
-	m, err := last(ctx, s.records, number)
+	m, err := s.last(ctx, s.records, number)
 	if errors.Is(err, ErrNotFound) {
 		return ErrRollBack
 	}
@@ -128,9 +133,16 @@ func (s *Store) judgeOld(ctx context.Context, o *ownership.Ownership, own place)
 }
 
 // HasRecord says whether the record that an item's header names is stored, with
-// the header's owner, device and epoch.
+// the header's owner, device and epoch. What it says is not there is nowhere in the
+// cluster: an item is refused for ever for it.
 func (s *Store) HasRecord(ctx context.Context, h seal.Header) (bool, error) {
-	_, err := last(ctx, s.records, fmt.Sprintf("ward.record.%s.%s.%d.*.%s", h.Owner, h.Device, h.Epoch, h.Record))
+	subject := fmt.Sprintf("ward.record.%s.%s.%d.*.%s", h.Owner, h.Device, h.Epoch, h.Record)
+	_, err := s.last(ctx, s.records, subject)
+	if errors.Is(err, ErrNotFound) && s.options.Replicas > 1 {
+		if err = s.Probe(ctx); err == nil {
+			_, err = s.newest(ctx, s.records, subject)
+		}
+	}
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
@@ -156,7 +168,7 @@ func (s *Store) History(ctx context.Context, owner seal.ID) ([]*ownership.Owners
 	}
 	var out []*ownership.Ownership
 	for _, p := range slices.SortedFunc(maps.Keys(subjects), comparePlaces) {
-		m, err := last(ctx, s.records, subjects[p])
+		m, err := s.last(ctx, s.records, subjects[p])
 		if err != nil {
 			return nil, fmt.Errorf("read ownership record %s: %w", p.hash, err)
 		}
@@ -219,7 +231,7 @@ func (s *Store) Records(ctx context.Context, owner seal.ID) ([]OwnerRecord, erro
 }
 
 func (s *Store) ownerRecord(ctx context.Context, subject string) (OwnerRecord, error) {
-	m, err := last(ctx, s.records, subject)
+	m, err := s.last(ctx, s.records, subject)
 	if err != nil {
 		return OwnerRecord{}, err
 	}
@@ -227,7 +239,7 @@ func (s *Store) ownerRecord(ctx context.Context, subject string) (OwnerRecord, e
 	if err != nil {
 		return OwnerRecord{}, err
 	}
-	top, err := last(ctx, s.records, deviceRecords(o.Record.Device))
+	top, err := s.newest(ctx, s.records, deviceRecords(o.Record.Device))
 	if err != nil {
 		return OwnerRecord{}, err
 	}

@@ -10,8 +10,10 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -36,7 +38,7 @@ const (
 	chunkSize = 128 << 10 // bytes of a clip's body in one message
 
 	evidenceMessages = 100_000
-	evidenceBytes    = 256 << 20
+	evidenceBytes    = 32 << 20
 )
 
 var (
@@ -48,15 +50,25 @@ var (
 	ErrRollBack = errors.New("the device has a newer ownership record")
 )
 
-// Options say how long things are kept.
+// Options say how long things are kept, how often, and by whom.
 type Options struct {
 	// Retention is how long items are kept; 0 is for ever.
 	Retention time.Duration
+	// Replicas is how many servers keep each stream: 1 alone, which 0 is too, and 3 in
+	// a cluster.
+	Replicas int
+	// Node names the hub among those that share the streams: letters, digits and
+	// hyphens. Empty is "hub".
+	Node string
+	// Log gets what is being waited for; nil for nothing.
+	Log *slog.Logger
 }
 
 // Store is a hub's storage. Its methods may be called at once from many
 // goroutines, and every one of them waits for the broker no longer than its ctx.
 type Store struct {
+	options  Options
+	run      string // names this run of the node
 	js       jetstream.JetStream
 	items    jetstream.Stream
 	bodies   jetstream.Stream
@@ -66,12 +78,21 @@ type Store struct {
 	bell     bell
 }
 
-// Open makes the streams, or finds them as they were left.
+// Open makes the streams, or finds them as they were left. In a cluster it waits until
+// there is a majority to keep them, and until this node has what the others have: only
+// then may another be stopped.
 func Open(ctx context.Context, js jetstream.JetStream, o Options) (*Store, error) {
-	s := &Store{js: js, bell: bell{rings: make(map[seal.ID]*ring)}}
+	o.Replicas = max(1, o.Replicas)
+	if o.Node == "" {
+		o.Node = "hub"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{options: o, run: rand.Text(), js: js, bell: bell{rings: make(map[seal.ID]*ring)}}
 	once := func(name string, subjects ...string) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
-			Name: name, Subjects: subjects, Storage: jetstream.FileStorage, AllowDirect: true,
+			Name: name, Subjects: subjects, Storage: jetstream.FileStorage, AllowDirect: true, Replicas: o.Replicas,
 			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
 		}
 	}
@@ -91,14 +112,49 @@ func Open(ctx context.Context, js jetstream.JetStream, o Options) (*Store, error
 		dst    *jetstream.Stream
 	}{
 		{items, &s.items}, {bodies, &s.bodies}, {once(streamRecords, "ward.record.>"), &s.records},
-		{latest(streamSeen, "ward.seen.>"), &s.seen}, {evidence, &s.evidence},
+		{latest(streamSeen, "ward.seen.*", "ward.alive.*"), &s.seen}, {evidence, &s.evidence},
 	} {
 		var err error
-		if *st.dst, err = js.CreateOrUpdateStream(ctx, st.config); err != nil {
+		if *st.dst, err = s.openStream(ctx, st.config); err != nil {
 			return nil, fmt.Errorf("open stream %s: %w", st.config.Name, err)
 		}
 	}
+	if o.Replicas > 1 {
+		if err := s.catchUp(ctx); err != nil {
+			return nil, fmt.Errorf("catch up with the cluster: %w", err)
+		}
+	}
 	return s, nil
+}
+
+// openStream makes a stream, finds it, or changes it to c. The other nodes of a cluster
+// may be doing the same, or not be there yet.
+func (s *Store) openStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	if s.options.Replicas == 1 {
+		return s.js.CreateOrUpdateStream(ctx, c)
+	}
+	told := false
+	var st jetstream.Stream
+	err := s.again(ctx, func(ctx context.Context) (err error) {
+		st, err = s.openOnce(ctx, c)
+		if err != nil && !told {
+			s.options.Log.Info("waiting for a majority of the cluster", "stream", c.Name, "err", err)
+			told = true
+		}
+		return err
+	})
+	return st, err
+}
+
+func (s *Store) openOnce(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, glance)
+	defer cancel()
+	// What is being made by another node answers nothing but another request to make it.
+	st, err := s.js.CreateStream(ctx, c)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return s.js.UpdateStream(ctx, c)
+	}
+	return st, err
 }
 
 // create writes a message to a subject that must be free. It returns ErrFork if
@@ -107,24 +163,17 @@ func (s *Store) create(ctx context.Context, m *nats.Msg, expect ...jetstream.Pub
 	if len(expect) == 0 {
 		expect = []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(0)}
 	}
-	_, err := s.js.PublishMsg(ctx, m, expect...)
+	_, err := s.publish(ctx, m, expect...)
 	if isTaken(err) {
 		return ErrFork
 	}
 	return err
 }
 
-// isTaken tells the broker's "the condition does not hold" from failures.
+// isTaken tells the broker's "the condition does not hold" from failures. A cluster says
+// so as well while another write to the same subject is on its way.
 func isTaken(err error) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
-}
-
-// last is the newest message at a subject, which may hold wildcards, or ErrNotFound.
-func last(ctx context.Context, st jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
-	m, err := st.GetLastMsgForSubject(ctx, subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, ErrNotFound
-	}
-	return m, err
+	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }

@@ -336,8 +336,8 @@ func TestSeenAndEvidence(t *testing.T) {
 	}
 	it := p.item(t, seal.KindThumbnail, 100, 1)
 	for range 2 {
-		if err := s.PutSeen(t.Context(), device); err != nil {
-			t.Fatal(err)
+		if note, err := s.PutSeen(t.Context(), device, true, 0); note == 0 || err != nil {
+			t.Fatal(note, err)
 		}
 		if err := s.PutFork(t.Context(), device, it.Hash(), it.Envelope); err != nil {
 			t.Fatal(err)
@@ -353,6 +353,14 @@ func TestSeenAndEvidence(t *testing.T) {
 	s, _, _ = open(t, dir)
 	if at, err := s.Seen(t.Context(), device); at.IsZero() || err != nil {
 		t.Errorf("seen at %v, %v", at, err)
+	}
+	if err := s.Probe(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for within, want := range map[time.Duration]int{time.Hour: 1, time.Nanosecond: 0} {
+		if n, err := s.Heard(t.Context(), within); n != want || err != nil {
+			t.Errorf("%d devices were heard within %v, %v", n, within, err)
+		}
 	}
 	if n, err := s.Evidence(t.Context()); n != 2 || err != nil {
 		t.Errorf("%d pieces of evidence, not 2, %v", n, err)
