@@ -9,6 +9,9 @@ wanted=(
   "ffmpeg ffmpeg"                     # media for tests, ffprobe for clips
   "chromium chromium"                 # the viewer page as a person sees it
   "mosquitto mosquitto"               # a second broker for the delivery tests
+  "swtpm swtpm"                       # a TPM for the device key
+  "swtpm_setup swtpm-tools"           # its maker's certificate
+  "ip iproute2"                       # a hub cut off from the others of its cluster
   "qemu-arm-static qemu-user-static"  # tests as ARM programs
   "qemu-system-aarch64 qemu-system-arm" # the boards of the lab
   "node nodejs"                       # the page's own tests

@@ -27,7 +27,7 @@ func root() *cobra.Command {
 	cmd.AddCommand(
 		demoCommand(), hubCommand(), viewCommand(),
 		ownerCommand(), pairCommand(), openCommand(), inspectCommand(),
-		motionCommand(), doctorCommand(),
+		motionCommand(), doctorCommand(), fleetCommand(),
 	)
 	return cmd
 }

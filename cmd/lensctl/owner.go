@@ -21,7 +21,9 @@ func ownerCommand() *cobra.Command {
 		Args:  cli.Args(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(ownerNewCommand(), ownerShowCommand(), ownerExportCommand(), ownerImportCommand())
+	cmd.AddCommand(ownerNewCommand(), ownerShowCommand(), ownerExportCommand(), ownerImportCommand(),
+		ownerHouseholdCommand(), ownerAddCommand(), ownerRemoveCommand(), ownerRotateCommand(), ownerRenewCommand(),
+		ownerJoinCommand(), ownerCardCommand(), ownerTakeCommand(), ownerRecoveryCommand(), ownerReleaseCommand())
 	return cmd
 }
 

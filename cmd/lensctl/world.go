@@ -85,6 +85,7 @@ func newHome(ctx context.Context, dir, src string) (*home, error) {
 		return nil, err
 	}
 	c := config.Default()
+	c.State.Key = "file" // it is gone when the demo is
 	c.Camera.Source, c.State.Dir = src, filepath.Join(dir, "camera")
 	c.Hub.CAFile = filepath.Join(dir, "..", "ca.pem")
 	c.Hub.ConnectWindow.Duration = 50 * time.Millisecond
@@ -107,7 +108,7 @@ func (w *world) run(ctx context.Context) error {
 	case <-w.hub.Ready():
 	}
 	for _, h := range w.homes {
-		if err := h.start(w.hub, w.log); err != nil {
+		if err := h.start(ctx, w.hub, w.log); err != nil {
 			g.Go(func() error { return err })
 			return g.Wait()
 		}
@@ -121,9 +122,9 @@ func (w *world) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (h *home) start(hub *hub.Hub, log *slog.Logger) (err error) {
-	h.conf.Hub.Broker, h.conf.Hub.URL = hub.MQTTAddr(), hub.DeviceURL()
-	h.agent, err = agent.New(h.conf, agent.Options{Firmware: version, Log: log})
+func (h *home) start(ctx context.Context, hub *hub.Hub, log *slog.Logger) (err error) {
+	h.conf.Hub.Broker, h.conf.Hub.URL = config.Addresses{hub.MQTTAddr()}, config.Addresses{hub.DeviceURL()}
+	h.agent, err = agent.New(ctx, h.conf, agent.Options{Firmware: version, Log: log})
 	return err
 }
 

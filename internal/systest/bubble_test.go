@@ -45,6 +45,7 @@ func startBubble(t *testing.T, film *reel, change func(*config.Config)) *bubble 
 	t.Helper()
 	b := &bubble{t: t, courier: newCourier()}
 	c := config.Default()
+	c.State.Key = "file"
 	c.State.Dir = filepath.Join(t.TempDir(), "camera")
 	c.Hub.ConnectWindow.Duration = 5 * time.Second
 	if change != nil {
@@ -54,7 +55,7 @@ func startBubble(t *testing.T, film *reel, change func(*config.Config)) *bubble 
 	b.keys, err = keyring.New(filepath.Join(t.TempDir(), "owner"))
 	must(t, err)
 	uplink := &agent.Uplink{Uploader: b.courier}
-	b.agent, err = agent.New(c, agent.Options{Firmware: "test", OpenSource: film.open, NoControl: true, Uplink: uplink, Log: testLog()})
+	b.agent, err = agent.New(t.Context(), c, agent.Options{Firmware: "test", OpenSource: film.open, NoControl: true, Uplink: uplink, Log: testLog()})
 	must(t, err)
 	uplink.Dialer = &mqtt.Dialer{Options: mqtt.Options{Device: b.agent.Device().ID(), Dial: b.courier.dial}}
 	o := b.pair()

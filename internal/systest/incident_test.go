@@ -98,8 +98,9 @@ func offlineFleet(t *testing.T, h *hub.Hub) []*household {
 			}
 			for j := range camerasOf {
 				c := config.Default()
+				c.State.Key = "file"
 				c.State.Dir = filepath.Join(root, fmt.Sprintf("camera%d-%d", i, j))
-				c.Hub = config.Hub{Broker: h.MQTTAddr(), URL: h.DeviceURL(), CAFile: ca} // a window of nothing
+				c.Hub = config.Hub{Broker: config.Addresses{h.MQTTAddr()}, URL: config.Addresses{h.DeviceURL()}, CAFile: ca} // a window of nothing
 				home.cameras = append(home.cameras, offlineCamera(t, home.keys, c))
 			}
 			home.ear = newEar(home.keys)
@@ -131,7 +132,7 @@ func offlineCamera(t *testing.T, keys *keyring.Keyring, c config.Config) *camera
 	still := func(context.Context) (capture.Source, source.Info, error) {
 		return stillSource{}, source.Info{Format: capture.FormatMJPEG, Width: 64, Height: 64, Live: true}, nil
 	}
-	cam.agent, err = agent.New(c, agent.Options{Firmware: "test", OpenSource: still, NoControl: true, Log: testLog()})
+	cam.agent, err = agent.New(t.Context(), c, agent.Options{Firmware: "test", OpenSource: still, NoControl: true, Log: testLog()})
 	must(t, err)
 	return cam
 }

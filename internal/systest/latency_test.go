@@ -38,12 +38,14 @@ func BenchmarkFrameToReceipt(b *testing.B) {
 	g.Go(func() error { return h.Run(ctx) })
 	<-h.Ready()
 	c := config.Default()
-	c.State.Dir, c.Hub.Broker, c.Hub.URL = filepath.Join(b.TempDir(), "camera"), h.MQTTAddr(), h.DeviceURL()
+	c.State.Key = "file"
+	c.State.Dir = filepath.Join(b.TempDir(), "camera")
+	c.Hub.Broker, c.Hub.URL = config.Addresses{h.MQTTAddr()}, config.Addresses{h.DeviceURL()}
 	c.Hub.ConnectWindow.Duration = time.Millisecond
 	c.Event.PreRoll.Duration, c.Event.PostRoll.Duration, c.Event.Merge.Duration, c.Event.PerHour = 0, time.Second, 0, 3600
 	watch := &stopwatch{done: make(chan struct{}), want: b.N, declared: make(map[seal.Ref]time.Time)}
 	uplink := &agent.Uplink{}
-	a, err := agent.New(c, agent.Options{Firmware: "test", OpenSource: film.open, NoControl: true, Uplink: uplink})
+	a, err := agent.New(b.Context(), c, agent.Options{Firmware: "test", OpenSource: film.open, NoControl: true, Uplink: uplink})
 	must(b, err)
 	watch.connect(b, uplink, a, h)
 	pairAgent(b, a)

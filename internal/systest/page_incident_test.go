@@ -97,7 +97,7 @@ func newPaintedHome(t *testing.T, h *hub.Hub, owner int) *paintedHome {
 		still := func(context.Context) (capture.Source, source.Info, error) {
 			return stillSource{}, source.Info{Format: capture.FormatMJPEG, Width: 64, Height: 64, Live: true}, nil
 		}
-		a, err := agent.New(conf, agent.Options{Firmware: "test", OpenSource: still, NoControl: true, Log: testLog()})
+		a, err := agent.New(t.Context(), conf, agent.Options{Firmware: "test", OpenSource: still, NoControl: true, Log: testLog()})
 		must(t, err)
 		home.agents = append(home.agents, a)
 	}

@@ -166,8 +166,9 @@ func cameraConfig(t *testing.T, h *hub.Hub) config.Config {
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	must(t, os.WriteFile(ca, h.CAPEM(), 0o600))
 	conf := config.Default()
+	conf.State.Key = "file"
 	conf.State.Dir = filepath.Join(t.TempDir(), "camera")
-	conf.Hub = config.Hub{Broker: h.MQTTAddr(), URL: h.DeviceURL(), CAFile: ca}
+	conf.Hub = config.Hub{Broker: config.Addresses{h.MQTTAddr()}, URL: config.Addresses{h.DeviceURL()}, CAFile: ca}
 	return conf
 }
 
@@ -227,7 +228,7 @@ func playClips(t *testing.T, c *chromium) {
 	} {
 		conf := cameraConfig(t, h)
 		conf.Camera.Source = "file:" + file + "?rate=max"
-		a, err := agent.New(conf, agent.Options{Firmware: "test", NoControl: true, Log: testLog()})
+		a, err := agent.New(t.Context(), conf, agent.Options{Firmware: "test", NoControl: true, Log: testLog()})
 		must(t, err)
 		pairDevice(t, keys, a.Device())
 		agents = append(agents, a)
