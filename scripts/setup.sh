@@ -16,7 +16,8 @@ wanted=(
   "qemu-system-aarch64 qemu-system-arm" # the boards of the lab
   "node nodejs"                       # the page's own tests
   "npm npm"                           # the page's libraries
-  "gcc gcc libc6-dev"                 # the race detector needs a C compiler
+  "gcc gcc libc6-dev"                 # the race detector needs a C compiler, and so does spin
+  "spin spin"                         # the model of pairing
 )
 
 missing() {
