@@ -10,6 +10,7 @@ import (
 	"github.com/lensward/lensward/agent/health"
 	"github.com/lensward/lensward/agent/recorder"
 	"github.com/lensward/lensward/agent/watch"
+	"github.com/lensward/lensward/capture"
 	"github.com/lensward/lensward/capture/clip"
 	"github.com/lensward/lensward/capture/motion"
 	"github.com/lensward/lensward/capture/source"
@@ -20,7 +21,7 @@ import (
 // CameraOpener opens the camera that a configuration describes.
 func CameraOpener(c config.Camera, log *slog.Logger) (*source.Opener, error) {
 	o := source.Options{Log: log, Controls: v4l2.Controls{
-		PowerLine: v4l2.PowerLine(c.PowerLine), Flip: v4l2.Flip(c.Flip), Named: c.Controls,
+		PowerLine: v4l2.PowerLine(c.PowerLine), Flip: capture.Flip(c.Flip), Named: c.Controls,
 	}}
 	var err error
 	if o.Controls.AutoExposure, o.Controls.Exposure, err = c.ExposureTime(); err != nil {

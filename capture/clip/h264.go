@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"iter"
 	"slices"
 
 	"github.com/Eyevinn/mp4ff/avc"
+
+	"github.com/lensward/lensward/capture/internal/annexb"
 )
 
 // Limits of an H.264 stream's parameter sets, far above what cameras send.
@@ -20,27 +21,6 @@ const (
 // samples need not.
 type parameterSets struct {
 	sps, pps [][]byte
-}
-
-// nalUnits yields the units of an Annex B byte stream (ITU-T H.264, annex B),
-// without start codes and trailing zeros.
-func nalUnits(stream []byte) iter.Seq[[]byte] {
-	startCode := []byte{0, 0, 1}
-	return func(yield func([]byte) bool) {
-		start := bytes.Index(stream, startCode)
-		for start >= 0 {
-			stream = stream[start+len(startCode):]
-			start = bytes.Index(stream, startCode)
-			unit := stream
-			if start >= 0 {
-				unit = stream[:start]
-			}
-			unit = bytes.TrimRight(unit, "\x00")
-			if len(unit) > 0 && !yield(unit) {
-				return
-			}
-		}
-	}
 }
 
 // accessUnit is an H.264 picture, taken apart.
@@ -57,7 +37,7 @@ type accessUnit struct {
 func splitAccessUnit(stream []byte) (accessUnit, error) {
 	var au accessUnit
 	var picture bool
-	for unit := range nalUnits(stream) {
+	for unit := range annexb.Units(stream) {
 		switch avc.GetNaluType(unit[0]) {
 		case avc.NALU_SPS:
 			au.sets.sps = append(au.sets.sps, unit)

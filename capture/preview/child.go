@@ -10,12 +10,15 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/lensward/lensward/capture"
+	"github.com/lensward/lensward/capture/internal/annexb"
+	process "github.com/lensward/lensward/capture/internal/child"
 )
 
 // Timestamps begin a while after 0, so that a picture may be shown a little
@@ -72,19 +75,21 @@ func (d *Decoder) arguments() []string {
 func (c *child) run(ctx context.Context, feed *feeder) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	p, err := startProcess(ctx, c.decoder.settings.Program, c.decoder.arguments())
+	p, err := process.Start(ctx, process.Command{
+		Program: c.decoder.settings.Program, Args: c.decoder.arguments(), Fed: true, Second: true,
+	})
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	defer p.Close()
 	ended := make(chan struct{})
 	var readErr error
 	go func() {
 		defer close(ended)
-		readErr = c.read(p.pixels, p.stamps, cancel)
+		readErr = c.read(p.Output, p.Second, cancel)
 	}()
-	feedErr := c.feed(ctx, feed, p.input, ended)
-	p.input.Close()
+	feedErr := c.feed(ctx, feed, p.Input, ended)
+	p.Input.Close()
 	if feedErr == nil {
 		feedErr = c.drain(ctx, ended)
 	}
@@ -92,16 +97,16 @@ func (c *child) run(ctx context.Context, feed *feeder) error {
 		cancel()
 	}
 	<-ended
-	exitErr := p.wait()
+	exitErr := p.Wait()
 	switch {
 	case readErr != nil:
 		return readErr
 	case feedErr != nil && !errors.Is(feedErr, errChildEnded) && !errors.Is(feedErr, os.ErrClosed):
-		return p.explain(feedErr)
+		return p.Explain(feedErr)
 	case exitErr != nil:
-		return p.explain(exitErr)
+		return exitErr
 	case feedErr != nil:
-		return p.explain(errChildEnded)
+		return p.Explain(errChildEnded)
 	}
 	return nil
 }
@@ -121,7 +126,7 @@ func (c *child) feed(ctx context.Context, feed *feeder, input *os.File, ended <-
 			feed.held = &frame
 			return nil
 		}
-		units := nalUnits(frame.Data)
+		units := slices.Collect(annexb.Units(frame.Data))
 		record, err := c.record(frame, units)
 		if err != nil {
 			c.decoder.settings.Log.Warn("frame cannot be decoded", "seq", frame.Seq, "reason", err)

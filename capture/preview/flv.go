@@ -67,18 +67,6 @@ func configuration(units [][]byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// nalUnits cuts an Annex B byte stream.
-func nalUnits(stream []byte) [][]byte {
-	units := avc.ExtractNalusFromByteStream(stream)
-	kept := units[:0]
-	for _, u := range units {
-		if len(u) > 0 {
-			kept = append(kept, u)
-		}
-	}
-	return kept
-}
-
 // withLengths puts a four-byte length before each unit.
 func withLengths(units [][]byte) []byte {
 	size := 0

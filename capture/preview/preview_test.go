@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lensward/lensward/capture"
+	"github.com/lensward/lensward/capture/internal/annexb"
 	"github.com/lensward/lensward/capture/scene"
 )
 
@@ -425,7 +426,7 @@ func FuzzConfiguration(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		units := nalUnits(data)
+		units := slices.Collect(annexb.Units(data))
 		total := 0
 		for _, u := range units {
 			if len(u) == 0 {

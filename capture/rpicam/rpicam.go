@@ -54,17 +54,6 @@ const (
 	MJPEG Codec = "mjpeg"
 )
 
-// Flip turns the picture.
-type Flip string
-
-// The flips.
-const (
-	FlipNone       Flip = "none"
-	FlipHorizontal Flip = "horizontal"
-	FlipVertical   Flip = "vertical"
-	FlipBoth       Flip = "both" // a camera that hangs upside down
-)
-
 // Settings say which camera and what is asked of it. The zero value of a field
 // takes its default.
 type Settings struct {
@@ -84,8 +73,8 @@ type Settings struct {
 	// GOP is the time between two key frames of H.264, 100 ms to 1 min. The default
 	// is 2 s.
 	GOP time.Duration
-	// Flip is FlipNone by default.
-	Flip Flip
+	// Flip is capture.FlipNone by default.
+	Flip capture.Flip
 	// Exposure is for how long each picture is exposed, up to 10 s. The default, 0,
 	// is for the camera to choose.
 	Exposure time.Duration
@@ -122,7 +111,7 @@ func (s Settings) withDefaults() Settings {
 		s.GOP = 2 * time.Second
 	}
 	if s.Flip == "" {
-		s.Flip = FlipNone
+		s.Flip = capture.FlipNone
 	}
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
@@ -149,7 +138,7 @@ func (s Settings) validate() error {
 		return fmt.Errorf("rpicam: bit rate %d is not from 64000 to 25000000 a second", s.Bitrate)
 	case s.GOP < 100*time.Millisecond || s.GOP > time.Minute:
 		return fmt.Errorf("rpicam: %v between key frames is not from 100 ms to 1 min", s.GOP)
-	case s.Flip != FlipNone && s.Flip != FlipHorizontal && s.Flip != FlipVertical && s.Flip != FlipBoth:
+	case !s.Flip.Known():
 		return fmt.Errorf("rpicam: flip %q is none of none, horizontal, vertical and both", string(s.Flip))
 	case s.Exposure < 0 || s.Exposure > 10*time.Second:
 		return fmt.Errorf("rpicam: exposure %v is not from 0 to 10 s", s.Exposure)
@@ -279,10 +268,10 @@ func arguments(s Settings, c Choice) []string {
 	} else {
 		args = append(args, "--codec", "mjpeg", "--quality", number(jpegQuality))
 	}
-	if s.Flip == FlipHorizontal || s.Flip == FlipBoth {
+	if s.Flip.Horizontal() {
 		args = append(args, "--hflip")
 	}
-	if s.Flip == FlipVertical || s.Flip == FlipBoth {
+	if s.Flip.Vertical() {
 		args = append(args, "--vflip")
 	}
 	if s.Exposure > 0 {

@@ -183,11 +183,11 @@ func TestArguments(t *testing.T) {
 		{"no encoder", Settings{Codec: H264}, Choice{Format: capture.FormatH264, software: true},
 			"--nopreview --timeout 0 --camera 0 --width 1280 --height 720 --framerate 15 " +
 				"--codec h264 --inline --intra 30 --bitrate 1382400 --libav-format h264 --flush --output -"},
-		{"all", Settings{Camera: 1, Width: 640, Height: 480, FPS: 12.5, Flip: FlipBoth, Exposure: 8 * time.Millisecond, Gain: 1.5},
+		{"all", Settings{Camera: 1, Width: 640, Height: 480, FPS: 12.5, Flip: capture.FlipBoth, Exposure: 8 * time.Millisecond, Gain: 1.5},
 			Choice{Format: capture.FormatMJPEG},
 			"--nopreview --timeout 0 --camera 1 --width 640 --height 480 --framerate 12.5 " +
 				"--codec mjpeg --quality 80 --hflip --vflip --shutter 8000 --gain 1.5 --flush --output -"},
-		{"mirrored", Settings{Flip: FlipHorizontal, GOP: 100 * time.Millisecond, Bitrate: 500_000}, Choice{Format: capture.FormatH264},
+		{"mirrored", Settings{Flip: capture.FlipHorizontal, GOP: 100 * time.Millisecond, Bitrate: 500_000}, Choice{Format: capture.FormatH264},
 			"--nopreview --timeout 0 --camera 0 --width 1280 --height 720 --framerate 15 " +
 				"--codec h264 --inline --intra 2 --bitrate 500000 --hflip --flush --output -"},
 	} {

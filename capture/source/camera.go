@@ -68,7 +68,7 @@ func openRpicam(u sourceURL, opts Options) (capture.Source, Info, error) {
 	p := u.params
 	s := rpicam.Settings{
 		FPS: p.number("fps"), Codec: rpicam.Codec(p.word("format", "auto", "h264", "mjpeg")), Bitrate: p.integer("bitrate"),
-		Flip: rpicam.Flip(opts.Controls.Flip), Exposure: opts.Controls.Exposure, Gain: float64(opts.Controls.Gain), Log: opts.Log,
+		Flip: opts.Controls.Flip, Exposure: opts.Controls.Exposure, Gain: float64(opts.Controls.Gain), Log: opts.Log,
 	}
 	s.Width, s.Height = p.size()
 	if p.err != nil {

@@ -13,14 +13,12 @@ import (
 
 	"github.com/blackjack/webcam"
 
+	"github.com/lensward/lensward/capture"
 	"github.com/lensward/lensward/capture/videodev"
 )
 
 // PowerLine is the frequency of the mains, whose lamps flicker with it.
 type PowerLine string
-
-// Flip turns the picture.
-type Flip string
 
 // What can be set. The zero value leaves a control as it is.
 const (
@@ -28,11 +26,6 @@ const (
 	PowerLineOff  PowerLine = "off"
 	PowerLine50   PowerLine = "50Hz"
 	PowerLine60   PowerLine = "60Hz"
-
-	FlipNone       Flip = "none"
-	FlipHorizontal Flip = "horizontal"
-	FlipVertical   Flip = "vertical"
-	FlipBoth       Flip = "both" // a camera that hangs upside down
 )
 
 // Controls are properties of a camera. A zero field leaves the camera's own; a
@@ -47,7 +40,7 @@ type Controls struct {
 	Gain     int
 	// PowerLine and Flip are as their types say.
 	PowerLine PowerLine
-	Flip      Flip
+	Flip      capture.Flip
 	// Named sets controls by the name that the driver gives them, in lower case: day
 	// and night, infra-red lamps, focus. At most 32.
 	Named map[string]int
@@ -67,7 +60,7 @@ func (c Controls) validate() error {
 		return errors.New("gain is the camera's choice and given, both")
 	case !slices.Contains([]PowerLine{"", PowerLineAuto, PowerLineOff, PowerLine50, PowerLine60}, c.PowerLine):
 		return fmt.Errorf("power line %q is none of auto, off, 50Hz and 60Hz", c.PowerLine)
-	case !slices.Contains([]Flip{"", FlipNone, FlipHorizontal, FlipVertical, FlipBoth}, c.Flip):
+	case !c.Flip.Known():
 		return fmt.Errorf("flip %q is none of none, horizontal, vertical and both", c.Flip)
 	case len(c.Named) > maxNamed:
 		return fmt.Errorf("%d controls by name, at most %d", len(c.Named), maxNamed)
@@ -129,8 +122,8 @@ func (c Controls) steps() []step {
 	}
 	if c.Flip != "" {
 		all = append(all,
-			step{what: "horizontal flip", ids: []uint32{videodev.ControlHorizontalFlip}, value: bit(c.Flip == FlipHorizontal || c.Flip == FlipBoth), minor: c.Flip == FlipNone || c.Flip == FlipVertical},
-			step{what: "vertical flip", ids: []uint32{videodev.ControlVerticalFlip}, value: bit(c.Flip == FlipVertical || c.Flip == FlipBoth), minor: c.Flip == FlipNone || c.Flip == FlipHorizontal})
+			step{what: "horizontal flip", ids: []uint32{videodev.ControlHorizontalFlip}, value: bit(c.Flip.Horizontal()), minor: !c.Flip.Horizontal()},
+			step{what: "vertical flip", ids: []uint32{videodev.ControlVerticalFlip}, value: bit(c.Flip.Vertical()), minor: !c.Flip.Vertical()})
 	}
 	return all
 }

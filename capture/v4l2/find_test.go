@@ -162,7 +162,7 @@ func TestControls(t *testing.T) {
 	m.plug(0, usb{port: "1-1"}, endless(t))
 	var log bytes.Buffer
 	c := m.open(Settings{
-		Controls: Controls{Exposure: 10 * time.Second, Gain: 5, PowerLine: PowerLine50, Flip: FlipBoth, Named: map[string]int{"auto exposure": 2, "focus": 1}},
+		Controls: Controls{Exposure: 10 * time.Second, Gain: 5, PowerLine: PowerLine50, Flip: capture.FlipBoth, Named: map[string]int{"auto exposure": 2, "focus": 1}},
 		Log:      slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	if _, err := film(t, c, 10*time.Millisecond); !strings.Contains(fmt.Sprint(err), "deadline") {

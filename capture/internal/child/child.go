@@ -1,5 +1,5 @@
 // Package child runs the programs that cameras lean on: one that encodes, one that
-// films.
+// decodes, one that films.
 //
 // It owns one run of a program: its pipes, the end of what it said, and that it is
 // gone when its user is. It never starts one again: whoever supervises it does.
@@ -29,6 +29,8 @@ type Command struct {
 	Env []string
 	// Fed is a program that reads pictures: it gets Process.Input.
 	Fed bool
+	// Second is a program that writes to its descriptor 3 too: Process.Second reads it.
+	Second bool
 	// Polite is a program that is asked to stop (SIGINT) before it is killed.
 	Polite bool
 }
@@ -41,8 +43,9 @@ const grace = 2 * time.Second
 // kernel if this process dies (on Linux).
 type Process struct {
 	// Input is what the program reads, nil if it is not fed; Output is what it
-	// writes. Both take deadlines.
-	Input, Output *os.File
+	// writes, and Second what it writes to its descriptor 3, if that was asked for. All
+	// take deadlines.
+	Input, Output, Second *os.File
 
 	name string
 	cmd  *exec.Cmd
@@ -79,13 +82,25 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 		widen(input)
 		p.cmd.Stdin = stdin
 	}
+	if c.Second {
+		second, extra, err := pipe()
+		if err != nil {
+			return nil, err
+		}
+		p.Second, theirs = second, append(theirs, extra)
+		p.cmd.ExtraFiles = []*os.File{extra}
+	}
 	p.cmd.Stdout, p.cmd.Stderr = stdout, &p.said
 	p.cmd.Env = append(c.Env, "LC_ALL=C")
 	p.cmd.WaitDelay = grace
 	p.cmd.SysProcAttr = attributes()
 	p.cmd.Cancel = func() error {
 		// Nobody waits for pipes that something else still holds.
-		_ = p.Output.SetDeadline(time.Now().Add(2 * grace))
+		for _, f := range []*os.File{p.Output, p.Second} {
+			if f != nil {
+				_ = f.SetDeadline(time.Now().Add(2 * grace))
+			}
+		}
 		if c.Polite {
 			return p.signal(syscall.SIGINT)
 		}
@@ -113,7 +128,7 @@ func (p *Process) Wait() error {
 
 // Close closes our ends of the pipes.
 func (p *Process) Close() {
-	for _, f := range []*os.File{p.Input, p.Output} {
+	for _, f := range []*os.File{p.Input, p.Output, p.Second} {
 		if f != nil {
 			f.Close()
 		}

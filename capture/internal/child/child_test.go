@@ -41,6 +41,19 @@ func TestPipes(t *testing.T) {
 	}
 }
 
+// What a program writes to its descriptor 3 comes apart from the rest.
+func TestSecondOutput(t *testing.T) {
+	p := start(t, t.Context(), Command{Second: true}, "echo pixels; echo times >&3")
+	for want, f := range map[string]*os.File{"pixels\n": p.Output, "times\n": p.Second} {
+		if out, err := io.ReadAll(f); err != nil || string(out) != want {
+			t.Errorf("read %q, %v, not %q", out, err, want)
+		}
+	}
+	if err := p.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
 // What a program said stands in its error, in whole lines and within a limit.
 func TestFailureSaysWhy(t *testing.T) {
 	p := start(t, t.Context(), Command{}, `i=0; while [ $i -lt 200 ]; do echo "line $i of many" >&2; i=$((i+1)); done; exit 3`)
