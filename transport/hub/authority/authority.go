@@ -169,22 +169,25 @@ func (a *Authority) Pool() *x509.CertPool {
 // its validity; the zero time leaves that end open, as devices with wrong clocks
 // need it.
 func (a *Authority) Server(hosts []string, from, until time.Time) (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("make server key: %w", err)
-	}
-	t := &x509.Certificate{
-		Subject:     pkix.Name{Organization: []string{"Lensward"}, CommonName: "hub"},
-		NotBefore:   always(),
-		NotAfter:    never(),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
+	t := listener("hub", hosts, x509.ExtKeyUsageServerAuth)
 	if !from.IsZero() {
 		t.NotBefore = from
 	}
 	if !until.IsZero() {
 		t.NotAfter = until
+	}
+	return a.withNewKey(t)
+}
+
+// listener is a certificate without end for who listens under these host names and IP
+// addresses.
+func listener(name string, hosts []string, usages ...x509.ExtKeyUsage) *x509.Certificate {
+	t := &x509.Certificate{
+		Subject:     pkix.Name{Organization: []string{"Lensward"}, CommonName: name},
+		NotBefore:   always(),
+		NotAfter:    never(),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: usages,
 	}
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); ip != nil {
@@ -193,9 +196,18 @@ func (a *Authority) Server(hosts []string, from, until time.Time) (tls.Certifica
 			t.DNSNames = append(t.DNSNames, h)
 		}
 	}
+	return t
+}
+
+// withNewKey issues a certificate for a key that is made for it.
+func (a *Authority) withNewKey(t *x509.Certificate) (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("make %s key: %w", t.Subject.CommonName, err)
+	}
 	cert, err := issue(t, a.cert, &key.PublicKey, a.key)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("make server certificate: %w", err)
+		return tls.Certificate{}, fmt.Errorf("make %s certificate: %w", t.Subject.CommonName, err)
 	}
 	return tls.Certificate{Certificate: [][]byte{cert.Raw, a.cert.Raw}, PrivateKey: key, Leaf: cert}, nil
 }

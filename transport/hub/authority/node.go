@@ -1,16 +1,11 @@
 package authority
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/hkdf"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
-	"net"
 )
 
 // Node makes a certificate for a broker that both answers and calls other brokers of
@@ -20,29 +15,7 @@ import (
 // A device's certificate is from the same CA and good for calling, so that brokers must
 // ask one another for Secret as well.
 func (a *Authority) Node(hosts []string) (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("make node key: %w", err)
-	}
-	t := &x509.Certificate{
-		Subject:     pkix.Name{Organization: []string{"Lensward"}, CommonName: "hub node"},
-		NotBefore:   always(),
-		NotAfter:    never(),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			t.IPAddresses = append(t.IPAddresses, ip)
-		} else {
-			t.DNSNames = append(t.DNSNames, h)
-		}
-	}
-	cert, err := issue(t, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("make node certificate: %w", err)
-	}
-	return tls.Certificate{Certificate: [][]byte{cert.Raw, a.cert.Raw}, PrivateKey: key, Leaf: cert}, nil
+	return a.withNewKey(listener("hub node", hosts, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth))
 }
 
 // Secret is a secret of this purpose, the same at every hub that has the CA's key, and
