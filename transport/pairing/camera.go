@@ -135,13 +135,7 @@ func (c *Camera) Receive(msg []byte, now time.Time) error {
 	if c.took(msg) {
 		return nil
 	}
-	err := c.receive(msg, now)
-	if ReasonOf(err) != "" && c.m.Phase == PhaseBegun {
-		if c.refused++; c.refused >= MaxRefused {
-			return errors.Join(err, c.fail(ReasonTooMany))
-		}
-	}
-	return err
+	return c.count(c.receive(msg, now), c.fail)
 }
 
 func (c *Camera) receive(msg []byte, now time.Time) error {
@@ -312,9 +306,9 @@ func (c *Camera) Cancel() error {
 	return refuse(ReasonUnexpected, "the camera has its owner already")
 }
 
-// fail ends the pairing and tells the owner; it returns the failure. But what the camera says there is final: if
-// the record is in force already, and only the pairing's own state was not saved, then
-// the pairing is done, and nil is returned.
+// fail ends the pairing and tells the owner; it returns the failure. What the camera says
+// there is final, so it looks first whether the record is in force already, and only the
+// pairing's own state was not saved: then the pairing is done, and fail returns nil.
 func (c *Camera) fail(reason Reason) error {
 	own := c.set.Device.Ownership()
 	if own != nil && own.Record.Owner == seal.ID(c.m.Owner) && c.agrees(own.Record) == nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -80,6 +81,18 @@ func (s *side) become(m memory) error {
 	}
 	s.m = m
 	return nil
+}
+
+// count takes what came of a message: a side that has refused too many before it agreed
+// to anything fails, as fail does it.
+func (s *side) count(err error, fail func(Reason) error) error {
+	if ReasonOf(err) == "" || s.m.Phase != PhaseBegun {
+		return err
+	}
+	if s.refused++; s.refused < MaxRefused {
+		return err
+	}
+	return errors.Join(err, fail(ReasonTooMany))
 }
 
 // Phase is how far this side has come.

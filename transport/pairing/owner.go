@@ -63,13 +63,7 @@ func (o *Owner) Receive(msg []byte, now time.Time) error {
 	if o.took(msg) {
 		return nil
 	}
-	err := o.receive(msg, now)
-	if ReasonOf(err) != "" && o.m.Phase == PhaseBegun {
-		if o.refused++; o.refused >= MaxRefused {
-			return errors.Join(err, o.fail(ReasonTooMany))
-		}
-	}
-	return err
+	return o.count(o.receive(msg, now), o.fail)
 }
 
 func (o *Owner) receive(msg []byte, now time.Time) error {
