@@ -49,15 +49,12 @@ func reasonOf(err error) string {
 		word string
 	}{
 		{hint.ErrLabel, "unknown-version"}, {hint.ErrField, "bad-field"}, {hint.ErrHub, "wrong-hub"},
-		{statement.ErrTooLarge, "too-large"}, {statement.ErrTruncated, "truncated"}, {statement.ErrAlgorithm, "unknown-algorithm"},
-		{statement.ErrUnsigned, "unsigned"}, {statement.ErrNotCanonical, "not-canonical"}, {statement.ErrFields, "bad-field"},
-		{statement.ErrKey, "bad-field"}, {statement.ErrSignature, "bad-signature"}, {statement.ErrMalformed, "malformed"},
 	} {
 		if errors.Is(err, r.is) {
 			return r.word
 		}
 	}
-	return ""
+	return statement.Reason(err)
 }
 
 func readVectors(t testing.TB) []vector {

@@ -58,15 +58,12 @@ func reasonOf(err error) string {
 		{household.ErrLabel, "unknown-version"}, {household.ErrField, "bad-field"}, {household.ErrOwner, "wrong-owner"},
 		{household.ErrKeys, "bad-keys"}, {household.ErrRollBack, "roll-back"}, {household.ErrFork, "fork"}, {household.ErrGap, "gap"},
 		{household.ErrSuccession, "bad-succession"}, {household.ErrLocked, "locked"}, {household.ErrBox, "bad-mac"},
-		{statement.ErrTooLarge, "too-large"}, {statement.ErrTruncated, "truncated"}, {statement.ErrAlgorithm, "unknown-algorithm"},
-		{statement.ErrUnsigned, "unsigned"}, {statement.ErrNotCanonical, "not-canonical"}, {statement.ErrFields, "bad-field"},
-		{statement.ErrKey, "bad-field"}, {statement.ErrSignature, "bad-signature"}, {statement.ErrMalformed, "malformed"},
 	} {
 		if errors.Is(err, r.is) {
 			return r.word
 		}
 	}
-	return ""
+	return statement.Reason(err)
 }
 
 func readVectors(t testing.TB) []vector {

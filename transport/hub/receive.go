@@ -299,17 +299,13 @@ func recordReason(err error) seal.Reason {
 		{store.ErrRollBack, ReasonRollBack},
 		{ownership.ErrSignature, seal.ReasonBadSignature},
 		{ownership.ErrInvalid, seal.ReasonBadField},
-		{statement.ErrTooLarge, seal.ReasonTooLarge},
-		{statement.ErrTruncated, seal.ReasonTruncated},
-		{statement.ErrAlgorithm, seal.ReasonUnknownAlgorithm},
-		{statement.ErrUnsigned, seal.ReasonUnsigned},
-		{statement.ErrNotCanonical, seal.ReasonNotCanonical},
-		{statement.ErrKey, seal.ReasonBadField},
-		{statement.ErrMalformed, seal.ReasonMalformed},
 	} {
 		if errors.Is(err, c.is) {
 			return c.reason
 		}
+	}
+	if r := statement.Reason(err); r != "" {
+		return seal.Reason(r)
 	}
 	return seal.ReasonOf(err)
 }

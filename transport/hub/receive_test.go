@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/lensward/lensward/transport/hub/store"
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
+	"github.com/lensward/lensward/transport/statement"
 )
 
 func TestItemIsStoredOnceAndReceiptRepeats(t *testing.T) {
@@ -154,6 +157,22 @@ func TestRecordsOnlyGoForward(t *testing.T) {
 	l.publish(t, topicRecord, []byte("junk"))
 	if d := l.next(t); d.Type != downRecordRefusal || d.Hash != sha256.Sum256([]byte("junk")) {
 		t.Errorf("junk as a record: %+v", d)
+	}
+}
+
+// What is wrong with a record is refused, and what is wrong with the hub is not.
+func TestRecordReason(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want seal.Reason
+	}{
+		{store.ErrRollBack, ReasonRollBack}, {ownership.ErrInvalid, seal.ReasonBadField}, {ownership.ErrSignature, seal.ReasonBadSignature},
+		{statement.ErrFields, seal.ReasonBadField}, {statement.ErrNotCanonical, seal.ReasonNotCanonical},
+		{&seal.Error{Reason: seal.ReasonFork}, seal.ReasonFork}, {context.DeadlineExceeded, ""},
+	} {
+		if got := recordReason(fmt.Errorf("take record: %w", c.err)); got != c.want {
+			t.Errorf("%v is refused as %q, not %q", c.err, got, c.want)
+		}
 	}
 }
 

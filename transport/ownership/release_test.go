@@ -38,15 +38,12 @@ func releaseReason(err error) string {
 		word string
 	}{
 		{ownership.ErrRight, "no-right"}, {ownership.ErrSignature, "bad-signature"}, {ownership.ErrInvalid, "bad-field"},
-		{statement.ErrTooLarge, "too-large"}, {statement.ErrTruncated, "truncated"}, {statement.ErrNotCanonical, "not-canonical"},
-		{statement.ErrFields, "bad-field"}, {statement.ErrKey, "bad-field"}, {statement.ErrMalformed, "malformed"},
-		{statement.ErrAlgorithm, "unknown-algorithm"}, {statement.ErrUnsigned, "unsigned"},
 	} {
 		if errors.Is(err, r.is) {
 			return r.word
 		}
 	}
-	return ""
+	return statement.Reason(err)
 }
 
 func (v releaseVector) read(t testing.TB) (*ownership.Release, error) {

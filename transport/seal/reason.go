@@ -67,22 +67,9 @@ func refuse(r Reason, format string, args ...any) *Error {
 
 // fromStatement names an envelope's fault as the format does.
 func fromStatement(err error) *Error {
-	r := ReasonMalformed
-	switch {
-	case errors.Is(err, statement.ErrTooLarge):
-		r = ReasonTooLarge
-	case errors.Is(err, statement.ErrTruncated):
-		r = ReasonTruncated
-	case errors.Is(err, statement.ErrAlgorithm):
-		r = ReasonUnknownAlgorithm
-	case errors.Is(err, statement.ErrUnsigned):
-		r = ReasonUnsigned
-	case errors.Is(err, statement.ErrNotCanonical):
-		r = ReasonNotCanonical
-	case errors.Is(err, statement.ErrFields):
-		r = ReasonBadField
-	case errors.Is(err, statement.ErrSignature):
-		r = ReasonBadSignature
+	r := Reason(statement.Reason(err))
+	if r == "" {
+		r = ReasonMalformed
 	}
 	return &Error{Reason: r, Detail: err.Error()}
 }

@@ -48,6 +48,24 @@ var (
 	ErrKey = errors.New("not an ECDSA P-256 public key")
 )
 
+// Reason is the word by which the specifications (docs/ref) call what is wrong with an
+// envelope or its map; "" if err is no error of this package.
+func Reason(err error) string {
+	for _, r := range []struct {
+		is   error
+		word string
+	}{
+		{ErrTooLarge, "too-large"}, {ErrTruncated, "truncated"}, {ErrAlgorithm, "unknown-algorithm"},
+		{ErrUnsigned, "unsigned"}, {ErrNotCanonical, "not-canonical"}, {ErrFields, "bad-field"},
+		{ErrKey, "bad-field"}, {ErrSignature, "bad-signature"}, {ErrMalformed, "malformed"},
+	} {
+		if errors.Is(err, r.is) {
+			return r.word
+		}
+	}
+	return ""
+}
+
 const (
 	// SignatureSize is an ES256 signature's size in bytes: r and s, 32 bytes each.
 	SignatureSize = 64
