@@ -1,18 +1,13 @@
 package systest
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +23,7 @@ import (
 	"github.com/lensward/lensward/transport/keyring"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/viewer"
+	"github.com/lensward/lensward/transport/viewer/tap"
 )
 
 // The incident's size: households, and cameras in each.
@@ -104,7 +100,7 @@ func offlineFleet(t *testing.T, h *hub.Hub) []*household {
 				home.cameras = append(home.cameras, offlineCamera(t, home.keys, c))
 			}
 			home.ear = newEar(home.keys)
-			home.viewer = newViewer(t, home.keys, h.ViewerURL(), h.ID(), &http.Client{Transport: home.ear})
+			home.viewer = newViewer(t, home.keys, h.ViewerURL(), h.ID(), home.ear.client())
 			return nil
 		})
 	}
@@ -283,11 +279,10 @@ type answer struct {
 	hash   seal.Hash
 }
 
-// ear stands between a viewer and the hub and hears every answer. It knows what is
-// wrong without asking the viewer.
+// ear hears what the hub answers a viewer. It knows what is wrong without asking the
+// viewer.
 type ear struct {
 	keys *keyring.Keyring
-	hub  http.RoundTripper
 
 	mu       sync.Mutex
 	wrong    map[answer]int
@@ -297,7 +292,7 @@ type ear struct {
 }
 
 func newEar(keys *keyring.Keyring) *ear {
-	return &ear{keys: keys, hub: &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Second}, wrong: map[answer]int{}, shown: map[seal.Ref]mark{}}
+	return &ear{keys: keys, wrong: map[answer]int{}, shown: map[seal.Ref]mark{}}
 }
 
 func (e *ear) count() (n int) {
@@ -307,74 +302,32 @@ func (e *ear) count() (n int) {
 	return n
 }
 
-// RoundTrip asks the hub and hears the answer.
-func (e *ear) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := e.hub.RoundTrip(r)
-	if err != nil || res.StatusCode != http.StatusOK {
-		return res, err
-	}
-	b, err := io.ReadAll(res.Body)
-	if err := errors.Join(err, res.Body.Close()); err != nil {
-		return nil, err
-	}
-	res.Body = io.NopCloser(bytes.NewReader(b))
-	if place, ok := strings.CutPrefix(r.URL.Path, "/api/v1/items/"); ok {
-		return res, e.hearItem(place, b)
-	}
-	if r.URL.Path == "/api/v1/timeline" {
-		return res, e.hearRows(b)
-	}
-	return res, nil
+// client is a viewer's, which e listens to.
+func (e *ear) client() *http.Client {
+	hub := &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Second}
+	return &http.Client{Transport: &tap.Tap{Hub: hub, Heard: e.hear}}
 }
 
-func (e *ear) hearRows(b []byte) error {
-	var page struct {
-		Items []struct {
-			Cursor   uint64 `json:"cursor"`
-			Envelope string `json:"envelope"`
-		} `json:"items"`
-	}
-	if err := json.Unmarshal(b, &page); err != nil {
-		return err
-	}
-	for _, row := range page.Items {
-		envelope, err := base64.RawURLEncoding.DecodeString(row.Envelope)
-		if err != nil {
-			return err
+func (e *ear) hear(a tap.Answer) {
+	own := a.Item.Header.Owner == e.keys.Owner()
+	if a.Asked == (seal.Ref{}) {
+		if !own {
+			e.note(answer{cursor: a.Cursor, hash: a.Item.Hash()})
 		}
-		it, err := seal.ParseEnvelope(envelope)
-		if err != nil {
-			return err
-		}
-		if it.Header.Owner != e.keys.Owner() {
-			e.note(answer{cursor: row.Cursor, hash: it.Hash()})
-		}
+		return
 	}
-	return nil
-}
-
-func (e *ear) hearItem(place string, b []byte) error {
-	asked, err := seal.ParseRef(place)
-	if err != nil {
-		return err
+	if a.Item.Header.Ref() == a.Asked {
+		return
 	}
-	it, err := seal.Parse(b)
-	if err != nil {
-		return err
+	e.note(answer{asked: a.Asked, hash: a.Item.Hash()})
+	if own {
+		return // another camera of the same household
 	}
-	if it.Header.Ref() == asked {
-		return nil
-	}
-	e.note(answer{asked: asked, hash: it.Hash()})
-	if it.Header.Owner == e.keys.Owner() {
-		return nil // another camera of the same household
-	}
-	if _, err := it.Open(e.keys.Household()...); err == nil {
+	if _, err := a.Item.Open(e.keys.Household()...); err == nil {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.readable++
 	}
-	return nil
 }
 
 func (e *ear) note(a answer) {

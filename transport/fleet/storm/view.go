@@ -1,15 +1,8 @@
 package storm
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +10,7 @@ import (
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/viewer"
+	"github.com/lensward/lensward/transport/viewer/tap"
 )
 
 // lookAgain is the pause before an owner looks again who has not seen everything.
@@ -111,10 +105,10 @@ func (w *worker) View(v Viewing, out *Seen) error {
 
 func (w *worker) onlooker(d *device, hub http.RoundTripper) (*onlooker, error) {
 	o := &onlooker{device: d, opened: map[seal.Ref]seal.Hash{}}
-	o.witness = &witness{owner: d.keys.Owner(), hub: hub, strangers: map[seal.Hash]bool{}}
+	o.witness = &witness{owner: d.keys.Owner(), strangers: map[seal.Hash]bool{}}
 	var err error
 	o.viewer, err = viewer.New(viewer.Options{
-		HubURL: w.plan.Hub.Viewers, Hub: w.plan.Hub.ID, HTTPClient: &http.Client{Transport: o.witness},
+		HubURL: w.plan.Hub.Viewers, Hub: w.plan.Hub.ID, HTTPClient: &http.Client{Transport: &tap.Tap{Hub: hub, Heard: o.witness.hear}},
 		Keys:  viewer.Keys{Owner: d.keys.Owner(), Signer: d.keys.Viewer(), Identities: d.keys.Household()},
 		State: &viewer.MemoryState{}, Known: []*ownership.Ownership{d.owned},
 	})
@@ -163,84 +157,25 @@ func (o *onlooker) account() Seen {
 	return s
 }
 
-// witness stands between a viewer and the hub and hears every answer. It knows what is
-// wrong without asking the viewer.
+// witness hears what the hub answers a viewer. It knows what is wrong without asking the
+// viewer.
 type witness struct {
 	owner seal.ID
-	hub   http.RoundTripper
 
 	mu        sync.Mutex
 	wrong     int                // answers
 	strangers map[seal.Hash]bool // whose headers came
 }
 
-// RoundTrip asks the hub and hears the answer.
-func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := w.hub.RoundTrip(r)
-	place, isItem := strings.CutPrefix(r.URL.Path, "/api/v1/items/")
-	if err != nil || res.StatusCode != http.StatusOK || !isItem && r.URL.Path != "/api/v1/timeline" {
-		return res, err
-	}
-	b, err := io.ReadAll(res.Body)
-	if err := errors.Join(err, res.Body.Close()); err != nil {
-		return nil, err
-	}
-	res.Body = io.NopCloser(bytes.NewReader(b))
-	if isItem {
-		err = w.hearItem(place, b)
-	} else {
-		err = w.hearRows(b)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("hear the hub's answer: %w", err)
-	}
-	return res, nil
-}
-
-func (w *witness) hearRows(b []byte) error {
-	var page struct {
-		Items []struct {
-			Envelope string `json:"envelope"`
-		} `json:"items"`
-	}
-	if err := json.Unmarshal(b, &page); err != nil {
-		return err
-	}
-	for _, row := range page.Items {
-		envelope, err := base64.RawURLEncoding.DecodeString(row.Envelope)
-		if err != nil {
-			return err
-		}
-		it, err := seal.ParseEnvelope(envelope)
-		if err != nil {
-			return err
-		}
-		w.hear(it, it.Header.Owner == w.owner)
-	}
-	return nil
-}
-
-func (w *witness) hearItem(place string, b []byte) error {
-	asked, err := seal.ParseRef(place)
-	if err != nil {
-		return err
-	}
-	it, err := seal.Parse(b)
-	if err != nil {
-		return err
-	}
-	w.hear(it, it.Header.Ref() == asked)
-	return nil
-}
-
-func (w *witness) hear(it *seal.Item, right bool) {
-	if right {
+func (w *witness) hear(a tap.Answer) {
+	foreign := a.Item.Header.Owner != w.owner
+	if asked := a.Asked != (seal.Ref{}); asked && a.Item.Header.Ref() == a.Asked || !asked && !foreign {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wrong++
-	if it.Header.Owner != w.owner {
-		w.strangers[it.Hash()] = true
+	if foreign {
+		w.strangers[a.Item.Hash()] = true
 	}
 }
