@@ -14,45 +14,8 @@ seconds=${1:-3600}
 source='scene:?width=1280&height=720&fps=30'
 if [ $# -gt 1 ]; then source="file:$(realpath "$2")?fps=30&loop=true"; fi
 
-work=$(mktemp -d)
-cleanup() {
-  local pids
-  pids=$(jobs -p)
-  [ -z "$pids" ] || kill $pids 2>/dev/null || true
-  wait
-  rm -rf "$work"
-}
-trap cleanup EXIT
-
-CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$work/" ./cmd/...
-cd "$work"
-./lensctl hub --state hub --mqtt 127.0.0.1:28883 --devices 127.0.0.1:28443 --listen 127.0.0.1:28080 \
-  --retention 1m --log error >hub.out &
-for _ in $(seq 100); do
-  [ -s hub.out ] && break
-  sleep 0.1
-done
-./lensctl owner new me >/dev/null 2>&1
-cat >lensward.toml <<EOF
-[camera]
-source = "$source"
-[state]
-dir = "camera"
-[hub]
-broker = "127.0.0.1:28883"
-url = "https://127.0.0.1:28443"
-ca_file = "hub/ca.pem"
-connect_window = "1s"
-[log]
-level = "error"
-EOF
-./lensward --config lensward.toml &
-agent=$!
-for _ in $(seq 100); do
-  [ -S camera/agent.sock ] && break
-  sleep 0.1
-done
-./lensctl pair --state camera --owner me >/dev/null
+. scripts/rig.sh
+start_agent "$source" '' --retention 1m
 
 # sample prints: seconds, processor seconds, resident KiB, goroutines, files, heap
 # bytes, allocated objects, frames, items that wait.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lensward/lensward/capture"
+	"github.com/lensward/lensward/capture/internal/filestest"
 )
 
 // newHelped makes a source that encodes by ffmpeg, or what stands in for it.
@@ -305,7 +306,7 @@ func TestHelperCancelled(t *testing.T) {
 					}
 				}).RunRaw(ctx, emit)
 			})
-			before := openFiles(t)
+			before := filestest.Open(t)
 			if err := s.Run(ctx, func(capture.Frame) {}); !errors.Is(err, context.Canceled) {
 				t.Errorf("error is %v", err)
 			}
@@ -316,20 +317,11 @@ func TestHelperCancelled(t *testing.T) {
 			if _, err := os.Stat("/proc/" + strings.TrimSpace(string(pid))); err == nil {
 				t.Errorf("process %s is still there", pid)
 			}
-			if after := openFiles(t); after > before {
+			if after := filestest.Open(t); after > before {
 				t.Errorf("%d files are open, %d were before", after, before)
 			}
 		})
 	}
-}
-
-func openFiles(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
 }
 
 // The numbers that go in as timestamps come out again.

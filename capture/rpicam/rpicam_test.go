@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lensward/lensward/capture"
+	"github.com/lensward/lensward/capture/internal/filestest"
 	"github.com/lensward/lensward/capture/videodev"
 )
 
@@ -131,24 +131,15 @@ func TestFallsSilent(t *testing.T) {
 func TestCancel(t *testing.T) {
 	for _, mode := range []string{"films", "stubborn"} {
 		t.Run(mode, func(t *testing.T) {
-			before := openFiles(t)
+			before := filestest.Open(t)
 			if _, err := film(t, newCamera(t, mode, H264), 1); !errors.Is(err, context.Canceled) {
 				t.Errorf("error is %v", err)
 			}
-			if after := openFiles(t); after > before {
+			if after := filestest.Open(t); after > before {
 				t.Errorf("%d files are open, %d were before", after, before)
 			}
 		})
 	}
-}
-
-func openFiles(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
 }
 
 // A camera that has failed can be run again.

@@ -5,12 +5,13 @@ package videodev
 import (
 	"context"
 	"errors"
-	"os"
 	"testing"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lensward/lensward/capture/internal/filestest"
 )
 
 // pipe is a node of a pipe's reading end, and the pipe's writing end.
@@ -27,18 +28,9 @@ func pipe(t *testing.T) (*node, int) {
 	return n, ends[1]
 }
 
-func openFiles(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
-}
-
 // The kernel's own poll: events, time-outs, the end of ctx, and another ctx after it.
 func TestNodeWait(t *testing.T) {
-	before := openFiles(t)
+	before := filestest.Open(t)
 	n, writer := pipe(t)
 	if got, err := n.Wait(t.Context(), Readable, time.Millisecond); got != 0 || err != nil {
 		t.Errorf("of nothing: %v, %v", got, err)
@@ -76,7 +68,7 @@ func TestNodeWait(t *testing.T) {
 	if err := n.Close(); err == nil {
 		t.Error("it is closed twice")
 	}
-	if after := openFiles(t); after != before {
+	if after := filestest.Open(t); after != before {
 		t.Errorf("%d files are open, %d were", after, before)
 	}
 }

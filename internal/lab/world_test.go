@@ -23,6 +23,7 @@ import (
 	"github.com/lensward/lensward/internal/lab/guest"
 	"github.com/lensward/lensward/internal/lab/usbcam"
 	"github.com/lensward/lensward/transport/hub"
+	"github.com/lensward/lensward/transport/hub/hubtest"
 	"github.com/lensward/lensward/transport/keyring"
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
@@ -85,26 +86,10 @@ func startStation(t *testing.T) *station {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	h, err := hub.New(hub.Options{
+	h := hubtest.Start(t, hub.Options{
 		Dir: filepath.Join(t.TempDir(), "hub"), Hosts: []string{guest.HostAddress},
-		DeviceListener: l, DeviceListen: ":0", SyncInterval: time.Minute, Log: testLog(t),
+		DeviceListener: l, DeviceListen: ":0", SyncInterval: time.Minute,
 	})
-	must(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- h.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("hub: %v", err)
-		}
-	})
-	select {
-	case <-h.Ready():
-	case err := <-done:
-		done <- err
-		t.Fatalf("the hub ended before it was ready: %v", err)
-	}
 	_, port, err := net.SplitHostPort(h.MQTTAddr())
 	must(t, err)
 	return &station{hub: h, mqtt: net.JoinHostPort(guest.HostAddress, port), devices: h.DeviceURL(), ca: h.CAPEM()}

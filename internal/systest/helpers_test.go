@@ -2,7 +2,6 @@ package systest
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/lensward/lensward/agent/device"
-	"github.com/lensward/lensward/transport/hub"
 	"github.com/lensward/lensward/transport/keyring"
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
@@ -23,32 +21,6 @@ import (
 
 // patience bounds every wait for something that has to come.
 const patience = 3 * time.Minute
-
-// startHub runs a hub on loopback until the test ends.
-func startHub(t *testing.T, o hub.Options) *hub.Hub {
-	t.Helper()
-	if o.Log == nil {
-		o.Log = testLog()
-	}
-	h, err := hub.New(o)
-	must(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- h.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("hub: %v", err)
-		}
-	})
-	select {
-	case <-h.Ready():
-	case err := <-done:
-		done <- err
-		t.Fatalf("the hub ended before it was ready: %v", err)
-	}
-	return h
-}
 
 // metrics are a hub's counters, by name with labels.
 func metrics(t *testing.T, viewerURL string) map[string]float64 {

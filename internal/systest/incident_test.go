@@ -20,6 +20,7 @@ import (
 	"github.com/lensward/lensward/capture"
 	"github.com/lensward/lensward/capture/source"
 	"github.com/lensward/lensward/transport/hub"
+	"github.com/lensward/lensward/transport/hub/hubtest"
 	"github.com/lensward/lensward/transport/keyring"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/viewer"
@@ -49,7 +50,7 @@ type camera struct {
 // TestIncident is February 2024 again: a whole fleet comes back at one moment to a
 // hub whose cache mixes up who is who in half of its answers.
 func TestIncident(t *testing.T) {
-	h := startHub(t, hub.Options{Dir: filepath.Join(t.TempDir(), "hub"), Mixup: 0.5, SyncInterval: time.Minute})
+	h := hubtest.Start(t, hub.Options{Dir: filepath.Join(t.TempDir(), "hub"), Mixup: 0.5, SyncInterval: time.Minute, Log: testLog()})
 	fleet := offlineFleet(t, h)
 	stop := reconnect(t, fleet)
 	looked := time.Now()

@@ -24,6 +24,7 @@ import (
 	"github.com/lensward/lensward/capture/clip"
 	"github.com/lensward/lensward/capture/source"
 	"github.com/lensward/lensward/transport/hub"
+	"github.com/lensward/lensward/transport/hub/hubtest"
 	"github.com/lensward/lensward/transport/hub/page"
 	"github.com/lensward/lensward/transport/keyring"
 	"github.com/lensward/lensward/transport/seal"
@@ -54,7 +55,7 @@ type paintedHome struct {
 // pageIncident is the incident as owners see it, each in a browser of their own.
 func pageIncident(t *testing.T, c *chromium) {
 	const owners, looking = 6, 3
-	h := startHub(t, hub.Options{Dir: filepath.Join(t.TempDir(), "hub"), Page: page.FS(), Mixup: 0.5, SyncInterval: time.Minute})
+	h := hubtest.Start(t, hub.Options{Dir: filepath.Join(t.TempDir(), "hub"), Page: page.FS(), Mixup: 0.5, SyncInterval: time.Minute, Log: testLog()})
 	var homes []*paintedHome
 	var all []*agent.Agent
 	for i := range owners {

@@ -25,6 +25,7 @@ import (
 	"github.com/lensward/lensward/agent/config"
 	"github.com/lensward/lensward/transport/hub"
 	"github.com/lensward/lensward/transport/hub/front"
+	"github.com/lensward/lensward/transport/hub/hubtest"
 	"github.com/lensward/lensward/transport/hub/page"
 	"github.com/lensward/lensward/transport/keyring"
 	"github.com/lensward/lensward/transport/ownership"
@@ -218,7 +219,7 @@ func awaitAll(t *testing.T, agents []*agent.Agent, what string, is func(agent.St
 // playClips has a camera with H.264 and one with JPEG film the same box, and wants
 // the page to play what they recorded.
 func playClips(t *testing.T, c *chromium) {
-	h := startHub(t, hub.Options{Dir: filepath.Join(t.TempDir(), "hub"), Page: page.FS(), SyncInterval: time.Minute})
+	h := hubtest.Start(t, hub.Options{Dir: filepath.Join(t.TempDir(), "hub"), Page: page.FS(), SyncInterval: time.Minute, Log: testLog()})
 	keys, err := keyring.New(filepath.Join(t.TempDir(), "owner"))
 	must(t, err)
 	var agents []*agent.Agent

@@ -14,6 +14,7 @@ import (
 	"github.com/lensward/lensward/transport/recovery"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/statement"
+	"github.com/lensward/lensward/transport/vectortest"
 )
 
 func must(t testing.TB, err error) {
@@ -109,7 +110,7 @@ func TestEveryByteCounts(t *testing.T) {
 
 func FuzzVerify(f *testing.F) {
 	keys := readKeys(f)
-	for _, v := range readVectors(f) {
+	for _, v := range vectortest.Read[vector](f, vectorDir) {
 		b, err := base64.RawURLEncoding.DecodeString(v.Hint)
 		must(f, err)
 		f.Add(b)

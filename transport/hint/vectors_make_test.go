@@ -4,15 +4,14 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/lensward/lensward/transport/hint"
 	"github.com/lensward/lensward/transport/recovery"
 	"github.com/lensward/lensward/transport/statement"
+	"github.com/lensward/lensward/transport/vectortest"
 )
 
 // fields are a hint's CBOR map, with nothing checked.
@@ -67,9 +66,7 @@ func (m maker) write(name, expect, about string, b []byte) {
 		must(m.t, err)
 		v = v.said(s)
 	}
-	text, err := json.MarshalIndent(v, "", " ")
-	must(m.t, err)
-	must(m.t, os.WriteFile(filepath.Join(vectorDir, name+".json"), append(text, '\n'), 0o644))
+	vectortest.Write(m.t, vectorDir, name, v)
 }
 
 func (m maker) good() {
@@ -153,7 +150,7 @@ func (m maker) broken() {
 
 // clamped is what no vector may go beyond.
 func TestVectorsAreClamped(t *testing.T) {
-	for _, v := range readVectors(t) {
+	for _, v := range vectortest.Read[vector](t, vectorDir) {
 		if v.Expect != "ok" {
 			continue
 		}

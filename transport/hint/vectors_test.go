@@ -4,17 +4,16 @@ import (
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"flag"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/lensward/lensward/transport/hint"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/statement"
+	"github.com/lensward/lensward/transport/vectortest"
 )
 
 var update = flag.Bool("update", false, "make the test vectors anew, with new keys")
@@ -57,27 +56,12 @@ func reasonOf(err error) string {
 	return statement.Reason(err)
 }
 
-func readVectors(t testing.TB) []vector {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(vectorDir, "*.json"))
-	must(t, err)
-	var all []vector
-	for _, name := range names {
-		b, err := os.ReadFile(name)
-		must(t, err)
-		var v vector
-		must(t, json.Unmarshal(b, &v))
-		all = append(all, v)
-	}
-	return all
-}
-
 func TestVectors(t *testing.T) {
 	if *update {
 		makeVectors(t)
 	}
 	good, bad := 0, 0
-	for _, v := range readVectors(t) {
+	for _, v := range vectortest.Read[vector](t, vectorDir) {
 		t.Run(v.Name, func(t *testing.T) { v.run(t) })
 		if v.Expect == "ok" {
 			good++

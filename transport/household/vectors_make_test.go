@@ -6,9 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"filippo.io/age"
@@ -16,6 +14,7 @@ import (
 	"github.com/lensward/lensward/transport/household"
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/statement"
+	"github.com/lensward/lensward/transport/vectortest"
 )
 
 // maker writes vectors.
@@ -50,9 +49,7 @@ func (m maker) write(v vector, b []byte) {
 	} else if reasonOf(err) != v.Expect {
 		m.Fatalf("%s: got %v, want %s", v.Name, err, v.Expect)
 	}
-	text, err := json.MarshalIndent(v, "", " ")
-	must(m, err)
-	must(m, os.WriteFile(filepath.Join(vectorDir, v.Name+".json"), append(text, '\n'), 0o644))
+	vectortest.Write(m, vectorDir, v.Name, v)
 }
 
 func (m maker) statements() {

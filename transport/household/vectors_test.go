@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/lensward/lensward/transport/household"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/statement"
+	"github.com/lensward/lensward/transport/vectortest"
 )
 
 var update = flag.Bool("update", false, "make the test vectors anew, with new keys")
@@ -66,21 +65,6 @@ func reasonOf(err error) string {
 	return statement.Reason(err)
 }
 
-func readVectors(t testing.TB) []vector {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(vectorDir, "*.json"))
-	must(t, err)
-	var all []vector
-	for _, name := range names {
-		b, err := os.ReadFile(name)
-		must(t, err)
-		var v vector
-		must(t, json.Unmarshal(b, &v))
-		all = append(all, v)
-	}
-	return all
-}
-
 func decode(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := base64.RawURLEncoding.DecodeString(s)
@@ -93,7 +77,7 @@ func TestVectors(t *testing.T) {
 		makeVectors(t)
 	}
 	count := map[string]int{}
-	for _, v := range readVectors(t) {
+	for _, v := range vectortest.Read[vector](t, vectorDir) {
 		t.Run(v.Name, func(t *testing.T) {
 			said, err := v.read(t)
 			if v.Expect != "ok" {
@@ -244,7 +228,7 @@ func FuzzVerifyCard(f *testing.F) {
 // seedFuzz adds the vectors of a kind, and gives their owners.
 func seedFuzz(f *testing.F, kind string) []seal.ID {
 	var owners []seal.ID
-	for _, v := range readVectors(f) {
+	for _, v := range vectortest.Read[vector](f, vectorDir) {
 		if v.Kind == kind {
 			f.Add(decode(f, v.Bytes))
 			if v.Expect == "ok" && !slices.Contains(owners, v.Owner) {

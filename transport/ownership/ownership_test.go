@@ -7,11 +7,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"flag"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/statement"
+	"github.com/lensward/lensward/transport/vectortest"
 )
 
 var update = flag.Bool("update", false, "make the test vectors anew, with new keys")
@@ -101,16 +100,11 @@ func TestVectors(t *testing.T) {
 	if *update {
 		makeVectors(t)
 	}
-	names, err := filepath.Glob(filepath.Join(vectorDir, "*.json"))
-	must(t, err)
-	if len(names) < 12 {
-		t.Fatalf("%d vectors, want at least 12", len(names))
+	all := vectortest.Read[vector](t, vectorDir)
+	if len(all) < 12 {
+		t.Fatalf("%d vectors, want at least 12", len(all))
 	}
-	for _, name := range names {
-		b, err := os.ReadFile(name)
-		must(t, err)
-		var v vector
-		must(t, json.Unmarshal(b, &v))
+	for _, v := range all {
 		t.Run(v.Name, func(t *testing.T) {
 			raw, err := base64.RawURLEncoding.DecodeString(v.Ownership)
 			must(t, err)
@@ -138,9 +132,7 @@ func makeVectors(t *testing.T) {
 			must(t, err)
 			v.Hash, v.Owner, v.Device = o.Hash().String(), o.Record.Owner.String(), o.Record.Device.String()
 		}
-		b, err := json.MarshalIndent(v, "", " ")
-		must(t, err)
-		must(t, os.WriteFile(filepath.Join(vectorDir, name+".json"), append(b, '\n'), 0o644))
+		vectortest.Write(t, vectorDir, name, v)
 	}
 	first := p.accept(t, p.sign(t, p.record(t)))
 	write("good-first", "the first record of a camera", true, first.Bytes())

@@ -3,16 +3,15 @@ package ownership_test
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/statement"
+	"github.com/lensward/lensward/transport/vectortest"
 )
 
 const releaseDir = "testdata/release"
@@ -66,16 +65,11 @@ func TestReleaseVectors(t *testing.T) {
 	if *update {
 		makeReleases(t)
 	}
-	names, err := filepath.Glob(filepath.Join(releaseDir, "*.json"))
-	must(t, err)
-	if len(names) < 20 {
-		t.Errorf("%d vectors, want at least 20", len(names))
+	all := vectortest.Read[releaseVector](t, releaseDir)
+	if len(all) < 20 {
+		t.Errorf("%d vectors, want at least 20", len(all))
 	}
-	for _, name := range names {
-		b, err := os.ReadFile(name)
-		must(t, err)
-		var v releaseVector
-		must(t, json.Unmarshal(b, &v))
+	for _, v := range all {
 		t.Run(v.Name, func(t *testing.T) {
 			r, err := v.read(t)
 			if v.Expect != "ok" {
@@ -112,9 +106,7 @@ func makeReleases(t *testing.T) {
 		if err == nil && !r.To.IsZero() {
 			v.To = r.To.String()
 		}
-		text, err := json.MarshalIndent(v, "", " ")
-		must(t, err)
-		must(t, os.WriteFile(filepath.Join(releaseDir, name+".json"), append(text, '\n'), 0o644))
+		vectortest.Write(t, releaseDir, name, v)
 	}
 	anyone, err := ownership.SignRelease(p.owner, known, seal.ID{}, expires)
 	must(t, err)

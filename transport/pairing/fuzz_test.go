@@ -7,6 +7,7 @@ import (
 
 	"github.com/lensward/lensward/transport/pairing"
 	"github.com/lensward/lensward/transport/statement"
+	"github.com/lensward/lensward/transport/vectortest"
 )
 
 // stage is a side of the vectors' pairing, waiting for a message.
@@ -21,7 +22,7 @@ type stage struct {
 func stages(t testing.TB) (all []stage, messages [][]byte) {
 	t.Helper()
 	known := map[string]bool{}
-	for _, v := range readVectors(t) {
+	for _, v := range vectortest.Read[vector](t, vectorDir) {
 		if v.Step == nil {
 			continue
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/base32"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"github.com/lensward/lensward/transport/pairing"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/statement"
+	"github.com/lensward/lensward/transport/vectortest"
 )
 
 // maker writes vectors. It has one pairing, and what each side was at each step of it.
@@ -83,9 +83,7 @@ func (m *maker) run() {
 }
 
 func (m *maker) write(v vector) {
-	b, err := json.MarshalIndent(v, "", " ")
-	must(m.t, err)
-	must(m.t, os.WriteFile(filepath.Join(vectorDir, v.Name+".json"), append(b, '\n'), 0o644))
+	vectortest.Write(m.t, vectorDir, v.Name, v)
 }
 
 // goodCode writes a code that reads.

@@ -7,8 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/pairing"
 	"github.com/lensward/lensward/transport/seal"
+	"github.com/lensward/lensward/transport/vectortest"
 )
 
 var update = flag.Bool("update", false, "make the test vectors anew, with new keys")
@@ -67,27 +66,12 @@ func decode64(t testing.TB, s string) []byte {
 	return b
 }
 
-func readVectors(t testing.TB) []vector {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(vectorDir, "*.json"))
-	must(t, err)
-	var all []vector
-	for _, name := range names {
-		b, err := os.ReadFile(name)
-		must(t, err)
-		var v vector
-		must(t, json.Unmarshal(b, &v))
-		all = append(all, v)
-	}
-	return all
-}
-
 func TestVectors(t *testing.T) {
 	if *update {
 		makeVectors(t)
 	}
 	count, reasons := map[string]int{}, map[string]bool{}
-	for _, v := range readVectors(t) {
+	for _, v := range vectortest.Read[vector](t, vectorDir) {
 		kind := "code"
 		if v.Step != nil {
 			kind = v.Step.Side
