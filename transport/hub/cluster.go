@@ -1,13 +1,18 @@
 package hub
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/hub/authority"
 	"github.com/lensward/lensward/transport/hub/cluster"
 	"github.com/lensward/lensward/transport/hub/front"
@@ -22,6 +27,10 @@ const (
 	routePings = 3
 	// routeUser is what brokers call themselves to one another. The word is derived.
 	routeUser = "hub"
+	// settleTry is how long the leader of one of the server's own streams may take to
+	// answer, and settlePause the time between two tries.
+	settleTry   = 2 * time.Second
+	settlePause = 200 * time.Millisecond
 )
 
 // node is this hub's name among those of its cluster.
@@ -103,6 +112,34 @@ func localSubjects() []string {
 		local = append(local, subjectOfAny(t))
 	}
 	return local
+}
+
+// mqttStreams are those that the server keeps MQTT sessions in (server/mqtt.go). They are
+// made when the first device comes.
+func mqttStreams() []string {
+	return []string{"$MQTT_sess", "$MQTT_msgs", "$MQTT_rmsgs", "$MQTT_qos2in", "$MQTT_out"}
+}
+
+// settle waits until the server's own streams have leaders. Whoever connected earlier
+// would be cut off by a server that waits for them in vain.
+func (b *broker) settle(ctx context.Context) error {
+	if b.replicas == 1 {
+		return nil
+	}
+	for _, name := range mqttStreams() {
+		for {
+			one, cancel := context.WithTimeout(ctx, settleTry)
+			_, err := b.js.Stream(one, name)
+			cancel()
+			if err == nil || errors.Is(err, jetstream.ErrStreamNotFound) {
+				break
+			}
+			if err := wait.For(ctx, settlePause); err != nil {
+				return fmt.Errorf("wait for stream %s: %w", name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // listenHost is where a node listens that others reach at host: on every address, since

@@ -77,7 +77,7 @@ func TestExternalServer(t *testing.T) {
 	v.waitOnline(t, a.id, true)
 
 	// The server holds devices to their own names and topics, as the embedded one does.
-	wait(t, "publish elsewhere", la.client.Publish(lb.topic(topicStatus), 0, false, []byte(`{"online":true}`)))
+	await(t, "publish elsewhere", la.client.Publish(lb.topic(topicStatus), 0, false, []byte(`{"online":true}`)))
 	la.quiet(t)
 	lb.quiet(t)
 	for _, d := range v.devices(t) {

@@ -259,6 +259,9 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 	}
 	defer b.stop()
 	st, err := store.Open(ctx, b.js, store.Options{Retention: h.options.Retention, Replicas: b.replicas, Node: h.node(), Log: h.log})
+	if err == nil {
+		err = b.settle(ctx)
+	}
 	if ctx.Err() != nil {
 		return nil // while it waited for the other nodes
 	}

@@ -300,9 +300,9 @@ func connect(t testing.TB, h *running, c *camera, cert tls.Certificate, opts ...
 		f(o)
 	}
 	l.client = mqtt.NewClient(o)
-	wait(t, "connect", l.client.Connect())
+	await(t, "connect", l.client.Connect())
 	t.Cleanup(func() { l.client.Disconnect(0) })
-	wait(t, "subscribe", l.client.Subscribe(l.topic(topicDown), 0, func(_ mqtt.Client, m mqtt.Message) {
+	await(t, "subscribe", l.client.Subscribe(l.topic(topicDown), 0, func(_ mqtt.Client, m mqtt.Message) {
 		var d down
 		if err := json.Unmarshal(m.Payload(), &d); err != nil {
 			t.Errorf("down message: %v", err)
@@ -328,7 +328,7 @@ func attach(t testing.TB, h *running, c *camera) *link {
 	return l
 }
 
-func wait(t testing.TB, what string, tok mqtt.Token) {
+func await(t testing.TB, what string, tok mqtt.Token) {
 	t.Helper()
 	if !tok.WaitTimeout(patience) {
 		t.Fatalf("%s: no answer", what)
@@ -342,7 +342,7 @@ func (l *link) topic(t string) string { return "lensward/1/" + l.id.String() + "
 
 func (l *link) publish(t testing.TB, topic string, b []byte) {
 	t.Helper()
-	wait(t, "publish "+topic, l.client.Publish(l.topic(topic), 0, false, b))
+	await(t, "publish "+topic, l.client.Publish(l.topic(topic), 0, false, b))
 }
 
 // next is the hub's next message to the device.

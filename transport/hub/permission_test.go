@@ -27,12 +27,12 @@ func TestDeviceReachesOnlyItsOwnTopics(t *testing.T) {
 	// A publishes an item of B's on B's topic, as B would: it must not arrive.
 	it := b.sealed(t, seal.KindThumbnail, 100)
 	for _, qos := range []byte{0, 1} {
-		wait(t, "publish elsewhere", la.client.Publish(lb.topic(topicItem), qos, false, it.Bytes()))
-		wait(t, "publish elsewhere", la.client.Publish(lb.topic(topicStatus), qos, true, []byte(`{"online":true}`)))
-		wait(t, "publish to the other's answers", la.client.Publish(lb.topic(topicDown), qos, true, []byte(`{"type":"receipt"}`)))
-		wait(t, "publish to its own answers", la.client.Publish(la.topic(topicDown), qos, true, []byte(`{"type":"receipt"}`)))
-		wait(t, "delete a stream", la.client.Publish("$JS/API/STREAM/DELETE/LENSWARD_ITEMS", qos, false, []byte("{}")))
-		wait(t, "write to a stream", la.client.Publish("ward/seen/"+b.id.String(), qos, false, []byte("1")))
+		await(t, "publish elsewhere", la.client.Publish(lb.topic(topicItem), qos, false, it.Bytes()))
+		await(t, "publish elsewhere", la.client.Publish(lb.topic(topicStatus), qos, true, []byte(`{"online":true}`)))
+		await(t, "publish to the other's answers", la.client.Publish(lb.topic(topicDown), qos, true, []byte(`{"type":"receipt"}`)))
+		await(t, "publish to its own answers", la.client.Publish(la.topic(topicDown), qos, true, []byte(`{"type":"receipt"}`)))
+		await(t, "delete a stream", la.client.Publish("$JS/API/STREAM/DELETE/LENSWARD_ITEMS", qos, false, []byte("{}")))
+		await(t, "write to a stream", la.client.Publish("ward/seen/"+b.id.String(), qos, false, []byte("1")))
 	}
 	// A's own item comes after those on the same connection, and B's own after that:
 	// had any of those passed, an answer to it would be first.
