@@ -1,0 +1,4 @@
+package qr
+
+// Ways is how many ways of looking there are.
+func Ways() int { return len(ways()) }
