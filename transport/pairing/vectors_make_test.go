@@ -156,7 +156,7 @@ func (m *maker) brokenCodes() {
 	bad("short-owner", "an owner ID of 31 bytes", pairing.ReasonBadField, map[uint64]any{1: make([]byte, 31)})
 	bad("long-secret", "a secret of 17 bytes", pairing.ReasonBadField, map[uint64]any{2: make([]byte, 17)})
 	bad("expires-0", "expires at 0", pairing.ReasonBadField, map[uint64]any{3: 0})
-	bad("expires-2-32", "expires at 2^32", pairing.ReasonBadField, map[uint64]any{3: 1 << 32})
+	bad("expires-2-32", "expires at 2^32", pairing.ReasonBadField, map[uint64]any{3: int64(1) << 32})
 	bad("no-address", "a hub without address", pairing.ReasonBadField, map[uint64]any{4: hub(32)})
 	bad("five-addresses", "five addresses", pairing.ReasonBadField, map[uint64]any{4: hub(32, "a:1", "b:1", "c:1", "d:1", "e:1")})
 	bad("short-hub", "a hub ID of 16 bytes", pairing.ReasonBadField, map[uint64]any{4: hub(16, "a:1")})
