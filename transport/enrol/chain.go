@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"time"
 
 	"github.com/lensward/lensward/transport/seal"
 )
@@ -53,15 +54,18 @@ func ownedBy(leaf *x509.Certificate, key crypto.Signer) error {
 	return nil
 }
 
+// IsFrom says that a certificate leads to one of these authorities, whether or not it
+// has expired. A device that has changed its fleet has one that does not.
+func IsFrom(cert tls.Certificate, roots *x509.CertPool) bool {
+	return fromFleet(cert, roots, cert.Leaf.NotBefore) == nil
+}
+
 // fromFleet checks that one of the fleet's authorities signed the certificate, for a
-// client.
-func fromFleet(cert tls.Certificate, config *tls.Config) error {
+// client, and that it holds at that time: the hub's, not the device's.
+func fromFleet(cert tls.Certificate, roots *x509.CertPool, at time.Time) error {
 	opts := x509.VerifyOptions{
-		Roots: config.RootCAs, Intermediates: x509.NewCertPool(),
+		Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: at,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	if config.Time != nil {
-		opts.CurrentTime = config.Time()
 	}
 	for _, der := range cert.Certificate[1:] {
 		c, err := x509.ParseCertificate(der)

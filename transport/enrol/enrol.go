@@ -1,10 +1,11 @@
-// Package enrol gets a device its certificate from a fleet: the device's side of
-// POST /enrol (docs/ref/hub-protocol.md, Certificates).
+// Package enrol gets a device its certificate from a fleet, and the next one long before
+// that ends: the device's side of docs/ref/enrolment.md, and the forms of what goes over
+// the wire.
 //
 // It owns the certificate file, which is written durably and only after the certificate
 // was found to be this key's, from the fleet that was asked. It never makes or sees a
-// private key (it signs through a crypto.Signer), never decides when to try again, and a
-// certificate says nothing about whose the camera is.
+// private key (it signs through a crypto.Signer), never decides when to try again to get
+// a first certificate, and a certificate says nothing about whose the camera is.
 package enrol
 
 import (
@@ -63,6 +64,11 @@ type Options struct {
 	TLS *tls.Config
 	// Token is sent to a hub that asks for one; "" sends none.
 	Token secret.Text
+	// Record is the ownership record that the device has accepted, by which a hub may let
+	// it in. It is sent where there is no token.
+	Record []byte
+	// Prover says how the key is kept, and proves it; nil says nothing.
+	Prover Prover
 	// Key is the device's key.
 	Key crypto.Signer
 	// Dir is where the certificate is kept.
@@ -73,6 +79,15 @@ type Options struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Log is told when a certificate is got or found broken; default none.
 	Log *slog.Logger
+}
+
+// Prover says of the device's key how it is kept.
+type Prover interface {
+	// Extension is the statement in the certificate request; provable says that a
+	// challenge could be answered.
+	Extension(ctx context.Context) (e pkix.Extension, provable bool, err error)
+	// Answer answers a hub's challenge.
+	Answer(ctx context.Context, challenge []byte) ([]byte, error)
 }
 
 // StatusError is a hub that answered, and not with a certificate.
@@ -131,26 +146,12 @@ func Load(dir *durable.Dir, key crypto.Signer) (tls.Certificate, error) {
 // returns it. A certificate that was kept before is replaced only then. Errors: a
 // *StatusError, an ErrChain, or what went wrong on the way.
 func Enrol(ctx context.Context, o Options) (tls.Certificate, error) {
-	if o.TLS == nil || o.TLS.RootCAs == nil {
-		return tls.Certificate{}, errors.New("enrol: no authority of the fleet was given")
+	if o.Token != "" {
+		o.Record = nil
 	}
-	request, err := Request(o.Key)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	data, err := ask(ctx, o, request)
+	cert, err := get(ctx, o, "enrol")
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("enrol at %s: %w", o.URL, err)
-	}
-	cert, err := parse(data, o.Key)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("enrol at %s: %w", o.URL, err)
-	}
-	if err := fromFleet(cert, o.TLS); err != nil {
-		return tls.Certificate{}, fmt.Errorf("enrol at %s: %w", o.URL, err)
-	}
-	if err := o.Dir.WriteFile(fileName, data, 0o600); err != nil {
-		return tls.Certificate{}, fmt.Errorf("keep certificate: %w", err)
 	}
 	if o.Log != nil {
 		o.Log.Info("enrolled", slog.Time("until", cert.Leaf.NotAfter))
@@ -158,31 +159,125 @@ func Enrol(ctx context.Context, o Options) (tls.Certificate, error) {
 	return cert, nil
 }
 
-// Request is a PKCS #10 request (PEM) for a key, in the name of the key's own ID.
-func Request(key crypto.Signer) ([]byte, error) {
-	id, err := seal.IDOf(key.Public())
-	if err != nil {
-		return nil, fmt.Errorf("make certificate request: %w", err)
+// Renew gets another certificate in place of old, which shows that the device was let in
+// before; otherwise it is as Enrol. An old one that has expired is the hub's to judge.
+func Renew(ctx context.Context, o Options, old tls.Certificate) (tls.Certificate, error) {
+	if o.TLS != nil {
+		o.TLS = o.TLS.Clone()
+		o.TLS.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &old, nil }
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: id.String()}}, key)
+	o.Token, o.Record = "", nil
+	cert, err := get(ctx, o, "renew")
 	if err != nil {
-		return nil, fmt.Errorf("make certificate request: %w", err)
+		return tls.Certificate{}, fmt.Errorf("renew certificate at %s: %w", o.URL, err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), nil
+	if o.Log != nil {
+		o.Log.Info("certificate renewed", slog.Time("until", cert.Leaf.NotAfter))
+	}
+	return cert, nil
 }
 
-// ask posts the request and gives what came back with status 200.
-func ask(ctx context.Context, o Options, request []byte) ([]byte, error) {
-	base, err := url.Parse(o.URL)
-	if err != nil || base.Scheme != "https" || base.Host == "" || base.User != nil {
-		return nil, errors.New("not an https URL")
+// get asks for a certificate at a path of the hub's, checks it and keeps it.
+func get(ctx context.Context, o Options, path string) (tls.Certificate, error) {
+	if o.TLS == nil || o.TLS.RootCAs == nil {
+		return tls.Certificate{}, errors.New("no authority of the fleet was given")
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base.JoinPath("enrol").String(), bytes.NewReader(request))
+	m, err := message(ctx, o)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	a, err := ask(ctx, o, path, m)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	cert, err := parse(a.body, o.Key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	if err := fromFleet(cert, o.TLS.RootCAs, a.date); err != nil {
+		return tls.Certificate{}, err
+	}
+	if err := o.Dir.WriteFile(fileName, a.body, 0o600); err != nil {
+		return tls.Certificate{}, fmt.Errorf("keep certificate: %w", err)
+	}
+	return cert, nil
+}
+
+// message is what is sent: with the answer to a challenge, where the hub gives one.
+func message(ctx context.Context, o Options) (*Message, error) {
+	var extensions []pkix.Extension
+	provable := false
+	if o.Prover != nil {
+		e, can, err := o.Prover.Extension(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("say how the device key is kept: %w", err)
+		}
+		extensions, provable = []pkix.Extension{e}, can
+	}
+	der, err := request(o.Key, extensions)
+	if err != nil {
+		return nil, err
+	}
+	m := &Message{Request: der, Record: o.Record}
+	if !provable {
+		return m, nil
+	}
+	a, err := ask(ctx, o, "enrol/challenge", &Message{Request: der})
+	var status *StatusError
+	switch {
+	case errors.As(err, &status) && (status.Code == http.StatusNoContent || status.Code == http.StatusNotFound):
+		return m, nil // it does not ask for proof, or is older than proofs are
+	case err != nil:
+		return nil, fmt.Errorf("ask for a challenge: %w", err)
+	case len(a.body) > maxChallenge:
+		return nil, fmt.Errorf("ask for a challenge: it is larger than %d bytes", maxChallenge)
+	}
+	m.Answer, err = o.Prover.Answer(ctx, a.body)
+	return m, err
+}
+
+// Request is a PKCS #10 request (PEM) for a key, in the name of the key's own ID.
+func Request(key crypto.Signer) ([]byte, error) {
+	der, err := request(key, nil)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: blockRequest, Bytes: der}), nil
+}
+
+func request(key crypto.Signer, extensions []pkix.Extension) ([]byte, error) {
+	id, err := seal.IDOf(key.Public())
+	if err != nil {
+		return nil, fmt.Errorf("make certificate request: %w", err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+		Subject: pkix.Name{CommonName: id.String()}, ExtraExtensions: extensions,
+	}, key)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate request: %w", err)
+	}
+	return der, nil
+}
+
+// answer is what a hub gave with status 200, and the time that it has.
+type answer struct {
+	body []byte
+	date time.Time
+}
+
+// ask posts a message and gives what came back with status 200. The body may be one byte
+// longer than a chain may be.
+func ask(ctx context.Context, o Options, path string, m *Message) (*answer, error) {
+	base, err := url.Parse(o.URL)
+	if err != nil || base.Scheme != "https" || base.Host == "" || base.User != nil {
+		return nil, errors.New("not an https URL")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base.JoinPath(path).String(), bytes.NewReader(m.Encode()))
 	if err != nil {
 		return nil, err
 	}
@@ -200,9 +295,13 @@ func ask(ctx context.Context, o Options, request []byte) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxChain+1))
 	if err != nil {
-		return nil, fmt.Errorf("read the certificate: %w", err)
+		return nil, fmt.Errorf("read the answer: %w", err)
 	}
-	return data, nil
+	a := &answer{body: data, date: time.Now()}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		a.date = date // the device's own clock may never have been set
+	}
+	return a, nil
 }
 
 func client(o Options) *http.Client {
@@ -212,7 +311,7 @@ func client(o Options) *http.Client {
 		Transport: &http.Transport{
 			DialContext: o.Dial, TLSClientConfig: config,
 			MaxResponseHeaderBytes: 16 << 10,
-			DisableKeepAlives:      true, // it is one request in a device's life
+			DisableKeepAlives:      true, // it is a request or two in months
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

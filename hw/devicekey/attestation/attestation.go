@@ -3,7 +3,7 @@
 //
 // It owns the request's extension, the form of a key in a TPM, and the challenge
 // that only the TPM with that key can answer (docs/ref/device-key.md). It never
-// talks to a TPM, and never decides what a claim is worth: the caller does.
+// talks to a TPM. What a claim is worth a Policy says, which the caller makes.
 package attestation
 
 import (

@@ -1,9 +1,10 @@
 // Package authority is the hub's development CA: the key that device and server
 // certificates of one fleet come from, and the enrolment of devices.
 //
-// It owns the CA's key and certificate in the state directory. It never decides
-// whose a device is, and never signs a name that is not the hash of the key that
-// asks for it. A fleet in production brings its own CA in this one's place.
+// It owns the CA's key and certificate in the state directory, and what a device has to
+// show to be let in. It never decides whose a device is, and never signs a name that is
+// not the hash of the key that asks for it. A fleet in production brings its own CA in
+// this one's place, as an Issuer (docs/ref/enrolment.md).
 package authority
 
 import (
@@ -141,12 +142,12 @@ func makeCert(dir *durable.Dir, key *ecdsa.PrivateKey, id seal.ID) (*x509.Certif
 	return cert, nil
 }
 
-// always is the beginning of every certificate's validity: before anything that
-// a clock which was never set may say.
+// always is the beginning of the validity of what devices check: before anything that a
+// clock which was never set may say.
 func always() time.Time { return time.Unix(0, 0).UTC() }
 
 // never is RFC 5280's date (section 4.1.2.5) for a certificate without a
-// well-defined end, as device certificates have.
+// well-defined end, as the hub's own have.
 func never() time.Time { return time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) }
 
 // ID is the hub's ID: that of the CA's key.
@@ -214,11 +215,11 @@ func (a *Authority) withNewKey(t *x509.Certificate) (tls.Certificate, error) {
 
 // client makes a client certificate: a device's, whose name is the ID of its key, or
 // the hub's own.
-func (a *Authority) client(pub *ecdsa.PublicKey, name string) (*x509.Certificate, error) {
+func (a *Authority) client(pub *ecdsa.PublicKey, name string, from, until time.Time) (*x509.Certificate, error) {
 	t := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: name},
-		NotBefore:   always(),
-		NotAfter:    never(),
+		NotBefore:   from,
+		NotAfter:    until,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}

@@ -72,11 +72,16 @@ func TestDeviceCertificate(t *testing.T) {
 		len(cert.ExtKeyUsage) != 1 || cert.ExtKeyUsage[0] != x509.ExtKeyUsageClientAuth {
 		t.Errorf("certificate for %s, uses %v, names %v", cert.Subject, cert.ExtKeyUsage, cert.DNSNames)
 	}
-	for _, at := range []time.Time{time.Unix(0, 0), time.Now(), time.Now().AddDate(80, 0, 0)} {
-		if _, err := cert.Verify(x509.VerifyOptions{
-			Roots: ca.Pool(), CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		}); err != nil {
-			t.Errorf("at %v: %v", at, err)
+	now := time.Now()
+	for after, want := range map[time.Duration]bool{
+		-backdated - time.Minute: false, -backdated + time.Minute: true, 0: true,
+		DefaultLife - time.Minute: true, DefaultLife + time.Minute: false,
+	} {
+		_, err := cert.Verify(x509.VerifyOptions{
+			Roots: ca.Pool(), CurrentTime: now.Add(after), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		})
+		if (err == nil) != want {
+			t.Errorf("after %v: %v", after, err)
 		}
 	}
 	if _, err := cert.Verify(x509.VerifyOptions{Roots: ca.Pool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}); err == nil {

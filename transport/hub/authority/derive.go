@@ -57,7 +57,7 @@ func (a *Authority) Client(name string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make client key: %w", err)
 	}
-	cert, err := a.client(&key.PublicKey, name)
+	cert, err := a.client(&key.PublicKey, name, always(), never())
 	if err != nil {
 		return tls.Certificate{}, err
 	}
