@@ -34,6 +34,7 @@ type courier struct {
 	checkpoint time.Time // when the next is due
 	pace       pace
 	lane       lane
+	letters    letters
 
 	uploads sync.WaitGroup
 	results chan upload
@@ -76,11 +77,19 @@ func (c *courier) run(ctx context.Context) error {
 func (c *courier) loop(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	for _, m := range c.d.letters {
+		if err := c.letter(ctx, m); err != nil {
+			return err
+		}
+	}
 	for {
 		if err := c.keepPosted(ctx); err != nil {
 			return err
 		}
-		changed := c.queue.Changed()
+		changed, record := c.queue.Changed(), c.d.opts.RecordChanged()
+		if err := c.showRecord(ctx); err != nil {
+			return err
+		}
 		if err := c.fill(ctx); err != nil {
 			return err
 		}
@@ -88,10 +97,13 @@ func (c *courier) loop(ctx context.Context) error {
 		timer.Reset(time.Until(c.wake()))
 		select {
 		case m := <-c.s.Down():
-			c.handle(ctx, m)
+			if err := c.handle(ctx, m); err != nil {
+				return err
+			}
 		case u := <-c.results:
 			c.uploaded(u)
 		case <-changed:
+		case <-record:
 		case <-timer.C:
 			if err := c.expire(ctx); err != nil {
 				return err
@@ -246,8 +258,8 @@ func (c *courier) wake() time.Time {
 	return wake
 }
 
-// handle takes one message of the hub.
-func (c *courier) handle(ctx context.Context, m Message) {
+// handle takes one message of the hub. An error ends the session.
+func (c *courier) handle(ctx context.Context, m Message) error {
 	switch m.Type {
 	case Receipt, Refusal:
 		c.answer(m)
@@ -258,9 +270,14 @@ func (c *courier) handle(ctx context.Context, m Message) {
 		if c.d.told {
 			c.pace.hinted(time.Now(), c.d.opts.Schedule.Drain())
 		}
+	case Letter:
+		return c.letter(ctx, m)
+	case RecordReceipt, RecordRefusal:
+		return c.recordAnswered(m)
 	default:
 		c.d.ignore(m)
 	}
+	return nil
 }
 
 // answer takes a receipt or a refusal, if it is of an item that this session sent.

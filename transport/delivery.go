@@ -10,6 +10,7 @@ import (
 	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/hint"
 	"github.com/lensward/lensward/transport/recovery"
+	"github.com/lensward/lensward/transport/seal"
 )
 
 // Options are what a delivery loop is made of. All but Status, Log and what concerns hints
@@ -20,8 +21,17 @@ type Options struct {
 	Uploader Uploader
 	// Schedule decides when to connect. It is the loop's alone.
 	Schedule *recovery.Schedule
-	// Record gives the ownership record in force; it is asked at each connect.
+	// Record gives the ownership record in force; it is asked at each connect, and before
+	// anything is sent.
 	Record func() Record
+	// RecordChanged gives a channel that is closed when another record comes into force
+	// after the call. Nil is never: the hub then learns of it with the next item.
+	RecordChanged func() <-chan struct{}
+	// Letter decides on what the device's owner tells it by way of the hub, at most
+	// MaxLetter bytes that nobody has verified: the reason for which it is refused, or ""
+	// where it was taken, which is on stable storage then. An error leaves it undecided,
+	// and the hub sends it again. Nil takes no letters.
+	Letter func(letter []byte) (reason string, err error)
 	// Checkpoint appends a checkpoint to the queue. It is called at each connect and
 	// every Settings.Checkpoint while connected.
 	Checkpoint func(context.Context) error
@@ -69,6 +79,9 @@ type Delivery struct {
 	clock  hint.Clock    // the hub's
 	told   bool          // a hint came in this session
 	forged int           // how many came in it that were not the hub's
+	// shown is the record that the hub was shown last in this session.
+	shown   seal.Hash
+	letters []Message // that came before the session was admitted
 }
 
 // New makes a delivery loop; Run is it.
@@ -81,6 +94,9 @@ func New(opts Options) (*Delivery, error) {
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.RecordChanged == nil {
+		opts.RecordChanged = never
 	}
 	d := &Delivery{opts: opts, log: opts.Log}
 	d.board.enter(Stopped)
@@ -122,7 +138,7 @@ func (d *Delivery) now() time.Duration { return time.Since(d.start) }
 func (d *Delivery) visit(ctx context.Context) error {
 	d.board.enter(Connecting)
 	d.board.update(func(s *Stats) { s.Connects++ })
-	d.told, d.forged = false, 0
+	d.told, d.forged, d.letters = false, 0, nil
 	session, err := d.opts.Dialer.Dial(ctx)
 	if err != nil {
 		return d.turnedAway(ctx, err)
@@ -191,6 +207,7 @@ func (d *Delivery) present(ctx context.Context, s Session) error {
 	if err := s.PublishRecord(ctx, record.Bytes); err != nil {
 		return fmt.Errorf("show the ownership record: %w", err)
 	}
+	d.shown = record.Hash
 	for {
 		select {
 		case m := <-s.Down():
@@ -201,6 +218,8 @@ func (d *Delivery) present(ctx context.Context, s Session) error {
 				return &RecordRefused{Reason: m.Reason, Detail: m.Detail}
 			case m.Type == Hint:
 				d.hinted(m)
+			case m.Type == Letter:
+				d.early(m)
 			default:
 				d.ignore(m)
 			}

@@ -192,6 +192,13 @@ func (h *hub) note(format string, args ...any) {
 	h.log = append(h.log, sent{time.Since(h.start), fmt.Sprintf(format, args...)})
 }
 
+// clear forgets what was heard.
+func (h *hub) clear() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.log = nil
+}
+
 // heard is what the hub heard, one word a piece, of the kinds named.
 func (h *hub) heard(kinds ...string) string {
 	h.mu.Lock()
@@ -356,6 +363,18 @@ func (s *session) PublishStatus(ctx context.Context, st transport.Status) error 
 	if !st.Online {
 		return errors.New("the device says that it is offline")
 	}
+	return nil
+}
+
+func (s *session) PublishAnswer(ctx context.Context, a transport.Answer) error {
+	if err := s.send(ctx); err != nil {
+		return err
+	}
+	what := "took"
+	if !a.OK {
+		what = a.Reason
+	}
+	s.hub.note("answer %s %s", what, a.Hash.String()[:8])
 	return nil
 }
 

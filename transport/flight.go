@@ -70,6 +70,9 @@ func (c *courier) depart(ctx context.Context, e spool.Entry) error {
 // send sends an item, or asks where to put it. An error ends the session.
 func (c *courier) send(ctx context.Context, f *flight) error {
 	f.sends++
+	if err := c.showRecord(ctx); err != nil {
+		return err
+	}
 	if f.part() {
 		f.state = wanted
 		want := Want{Ref: f.entry.Ref, Hash: f.entry.Hash, Size: f.entry.Size}

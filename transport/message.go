@@ -14,8 +14,13 @@ import (
 
 // Limits of the control messages, in bytes.
 const (
-	// MaxMessage is the largest control message (down, want, status).
+	// MaxMessage is the largest control message (down, want, status, answer), but for a
+	// letter.
 	MaxMessage = 4 << 10
+	// MaxLetterMessage is the largest control message that is a letter.
+	MaxLetterMessage = 96 << 10
+	// MaxLetter is the largest letter in it.
+	MaxLetter = 64 << 10
 	// MaxRecord is the largest ownership record.
 	MaxRecord = 64 << 10
 	// MaxSmallItem is the largest item that travels as a message; a clip part does not.
@@ -23,6 +28,7 @@ const (
 
 	maxURL    = 2 << 10
 	maxHint   = (hint.MaxSize*8 + 5) / 6 // base64url
+	maxLetter = (MaxLetter*8 + 5) / 6    // base64url
 	maxReason = 64
 	maxDetail = 512
 )
@@ -44,6 +50,8 @@ const (
 	RecordRefusal MessageType = "record-refusal"
 	// Hint: what the hub says of its fleet, signed (package hint).
 	Hint MessageType = "hint"
+	// Letter: what the device's owner tells it. The hub's word for it counts for nothing.
+	Letter MessageType = "letter"
 	// Unreadable is never on the wire: a session hands it up in place of a message that
 	// made no sense, so that it is counted. Detail says why.
 	Unreadable MessageType = ""
@@ -68,17 +76,20 @@ type Message struct {
 	Detail string `json:"detail,omitempty"`
 	// Hint is a signed hint in base64url without padding. It has not been verified.
 	Hint string `json:"hint,omitempty"`
+	// Letter is a letter in base64url without padding, Hash the SHA-256 of its bytes, both
+	// as they came. Neither has been verified.
+	Letter string `json:"letter,omitempty"`
 }
 
 // ErrUnknownType is a control message of a type that this version does not know.
 var ErrUnknownType = errors.New("unknown message type")
 
-// ParseMessage reads a control message of at most MaxMessage bytes and checks that what
-// its type needs is there and within its limits. Unknown fields are ignored; the error
+// ParseMessage reads a control message of at most MaxMessage bytes, a letter's of at most
+// MaxLetterMessage, and checks that what its type needs is there and within its limits. Unknown fields are ignored; the error
 // for an unknown type is ErrUnknownType.
 func ParseMessage(b []byte) (Message, error) {
-	if len(b) > MaxMessage {
-		return Message{}, fmt.Errorf("read control message: %d bytes, at most %d are allowed", len(b), MaxMessage)
+	if len(b) > MaxLetterMessage {
+		return Message{}, fmt.Errorf("read control message: %d bytes, at most %d are allowed", len(b), MaxLetterMessage)
 	}
 	// The type alone first: an unknown one may use the other names in its own way.
 	var head struct {
@@ -87,8 +98,11 @@ func ParseMessage(b []byte) (Message, error) {
 	if err := json.Unmarshal(b, &head); err != nil {
 		return Message{}, fmt.Errorf("read control message: %w", err)
 	}
+	if len(b) > MaxMessage && head.Type != Letter {
+		return Message{}, fmt.Errorf("read control message: %d bytes, at most %d are allowed", len(b), MaxMessage)
+	}
 	switch head.Type {
-	case Receipt, Refusal, Grant, RecordReceipt, RecordRefusal, Hint:
+	case Receipt, Refusal, Grant, RecordReceipt, RecordRefusal, Hint, Letter:
 	default:
 		return Message{}, fmt.Errorf("read control message: %w", ErrUnknownType)
 	}
@@ -101,6 +115,9 @@ func ParseMessage(b []byte) (Message, error) {
 	}
 	if m.Type == Hint {
 		return Message{Type: Hint, Hint: m.Hint}, nil // it has nothing else
+	}
+	if m.Type == Letter {
+		return Message{Type: Letter, Letter: m.Letter, Hash: m.Hash}, nil
 	}
 	m.Detail = printable(m.Detail)
 	return m, nil
@@ -116,6 +133,9 @@ func (m *Message) check() error {
 	}
 	if m.Hash.IsZero() {
 		return errors.New("the hash is missing")
+	}
+	if m.Type == Letter && (m.Letter == "" || len(m.Letter) > maxLetter) {
+		return fmt.Errorf("the letter is missing or longer than %d characters", maxLetter)
 	}
 	switch m.Type {
 	case Receipt, Grant:
@@ -170,4 +190,13 @@ type Status struct {
 	// Conditions are the names of what is wrong now, such as "spool-full": at most 32, each
 	// of at most 64 characters.
 	Conditions []string `json:"conditions,omitempty"`
+}
+
+// Answer is what a device says of a letter: that it took it, or why it did not.
+type Answer struct {
+	// Hash is the letter's, as the hub gave it.
+	Hash seal.Hash `json:"hash"`
+	OK   bool      `json:"ok"`
+	// Reason is one word, at most 64 characters, where it was not taken.
+	Reason string `json:"reason,omitempty"`
 }

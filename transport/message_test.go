@@ -15,6 +15,7 @@ import (
 func TestParseMessage(t *testing.T) {
 	at, hash := ref(7), seal.Hash{1}
 	item := fmt.Sprintf(`"ref":%q,"hash":%q`, at, hash)
+	long := strings.Repeat("A", 87382) // the longest letter
 	for text, want := range map[string]transport.Message{
 		`{"type":"receipt",` + item + `}`:                                                                    {Type: transport.Receipt, Ref: at, Hash: hash},
 		`{"type":"receipt",` + item + `,"new":[1,{}]}`:                                                       {Type: transport.Receipt, Ref: at, Hash: hash},
@@ -23,6 +24,8 @@ func TestParseMessage(t *testing.T) {
 		`{"type":"refusal","hash":"` + hash.String() + `","reason":"malformed"}`:                             {Type: transport.Refusal, Hash: hash, Reason: "malformed"},
 		`{"type":"record-receipt","hash":"` + hash.String() + `"}`:                                           {Type: transport.RecordReceipt, Hash: hash},
 		`{"type":"record-refusal","hash":"` + hash.String() + `","reason":"a-1","detail":"a\u0000b\u202ec"}`: {Type: transport.RecordRefusal, Hash: hash, Reason: "a-1", Detail: "abc"},
+		`{"type":"letter","hash":"` + hash.String() + `","letter":"0oRD","reason":"x"}`:                      {Type: transport.Letter, Hash: hash, Letter: "0oRD"},
+		`{"type":"letter","hash":"` + hash.String() + `","letter":"` + long + `"}`:                           {Type: transport.Letter, Hash: hash, Letter: long},
 	} {
 		m, err := transport.ParseMessage([]byte(text))
 		if err != nil || m != want {
@@ -45,6 +48,10 @@ func TestParseMessage(t *testing.T) {
 		`{"type":"grant",` + item + `,"url":"https:","expires":1e99}`,
 		`{"type":"record-receipt"}`,
 		`{"type":"record-refusal","hash":"` + hash.String() + `"}`,
+		`{"type":"letter","hash":"` + hash.String() + `"}`,
+		`{"type":"letter","letter":"0oRD"}`,
+		`{"type":"letter","hash":"` + hash.String() + `","letter":"` + long + `A"}`,
+		`{"type":"letter","hash":"` + hash.String() + `","letter":"0oRD","pad":"` + strings.Repeat("a", transport.MaxLetterMessage) + `"}`,
 		`{"type":"receipt",` + item + `,"pad":"` + strings.Repeat("a", transport.MaxMessage) + `"}`,
 	} {
 		if m, err := transport.ParseMessage([]byte(text)); err == nil || errors.Is(err, transport.ErrUnknownType) {
@@ -68,6 +75,7 @@ func FuzzParseMessage(f *testing.F) {
 		`{"type":"record-receipt","hash":"` + seal.Hash{1}.String() + `"}`,
 		`{"type":"record-refusal","hash":"` + seal.Hash{1}.String() + `","reason":"no"}`,
 		`{"type":"hint","hint":"0oRDoQEm"}`,
+		`{"type":"letter","hash":"` + seal.Hash{1}.String() + `","letter":"0oRDoQEm"}`,
 		`{"type":"x"}`,
 	} {
 		f.Add([]byte(s))
@@ -80,14 +88,14 @@ func FuzzParseMessage(f *testing.F) {
 			}
 			return
 		}
-		if len(b) > transport.MaxMessage || m.Hash.IsZero() != (m.Type == transport.Hint) || len(m.URL) > 2048 || len(m.Reason) > 64 && m.Type == transport.Refusal {
+		if len(b) > transport.MaxMessage && m.Type != transport.Letter || len(b) > transport.MaxLetterMessage || len(m.Letter) > 87382 || m.Hash.IsZero() != (m.Type == transport.Hint) || len(m.URL) > 2048 || len(m.Reason) > 64 && m.Type == transport.Refusal {
 			t.Fatalf("beyond a limit: %+v", m)
 		}
 		again, err := json.Marshal(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(again) > transport.MaxMessage {
+		if len(again) > transport.MaxMessage && m.Type != transport.Letter || len(again) > transport.MaxLetterMessage {
 			return // escapes may make it longer than what came
 		}
 		if back, err := transport.ParseMessage(again); err != nil || back != m {

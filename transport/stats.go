@@ -41,6 +41,9 @@ type Stats struct {
 	// Resent counts items sent again because no answer came; Rested those that were
 	// left alone for a while.
 	Resent, Rested uint64
+	// Letters counts letters that were taken, LettersRefused those that were not. One that
+	// comes in several sessions counts in each.
+	Letters, LettersRefused uint64
 	// Ignored counts messages of the hub that fitted nothing that was sent, or could
 	// not be read.
 	Ignored uint64

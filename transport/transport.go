@@ -29,6 +29,7 @@ type Session interface {
 	PublishItem(ctx context.Context, item []byte) error
 	PublishWant(ctx context.Context, w Want) error
 	PublishStatus(ctx context.Context, s Status) error
+	PublishAnswer(ctx context.Context, a Answer) error
 	// Down gives the hub's messages in no promised order; it has a bound, and a hub that
 	// passes it loses the session.
 	Down() <-chan Message
@@ -76,7 +77,8 @@ type Queue interface {
 	Changed() <-chan struct{}
 }
 
-// Record is the ownership record that is shown to the hub at each connect.
+// Record is the ownership record that is shown to the hub, at each connect and whenever
+// another came into force.
 type Record struct {
 	// Bytes is what is sent, at most MaxRecord bytes.
 	Bytes []byte

@@ -110,7 +110,7 @@ func (g *guard) next() error {
 	if err != nil {
 		return err
 	}
-	if most := 2 + len(g.down) + transport.MaxMessage; size > most {
+	if most := 2 + len(g.down) + transport.MaxLetterMessage; size > most {
 		return fmt.Errorf("%w: a packet of %d bytes, at most %d are allowed", ErrProtocol, size, most)
 	}
 	g.packet = binary.AppendUvarint(append(g.packet[:0], first), uint64(size))

@@ -57,7 +57,7 @@ func TestHostileBroker(t *testing.T) {
 	for name, sent := range map[string]string{
 		"a packet of 256 MiB":       "\x30\xff\xff\xff\x7f",
 		"a length without end":      "\x30\xff\xff\xff\xff\xff\x01",
-		"a payload over 4 KiB":      publish(down, strings.Repeat("x", transport.MaxMessage+1)),
+		"a payload over 96 KiB":     publish(down, strings.Repeat("x", transport.MaxLetterMessage+1)),
 		"another topic":             publish(down+"x", "{}"),
 		"no topic":                  "\x30\x00",
 		"a topic beyond the packet": "\x30\x03\xff\xffx",
@@ -134,7 +134,7 @@ func FuzzGuard(f *testing.F) {
 	f.Add([]byte(connack + suback + publish(down, `{"type":"receipt"}`) + "\xd0\x00"))
 	f.Add([]byte(connack + "\x90\x04\x00\x02\x00\x00"))
 	f.Add([]byte(connack + "\x30\xff\xff\xff\x7f"))
-	f.Add([]byte(connack + publish(down, strings.Repeat("x", transport.MaxMessage))))
+	f.Add([]byte(connack + publish(down, strings.Repeat("x", transport.MaxLetterMessage))))
 	f.Add([]byte("\x30\x80\x80\x80\x00"))
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		g := newGuard(memory{Reader: bytes.NewReader(sent)}, down, time.Second)
@@ -153,7 +153,7 @@ func FuzzGuard(f *testing.F) {
 					t.Fatalf("let through %v", p)
 				}
 			case *packets.PublishPacket:
-				if p.TopicName != down || len(p.Payload) > transport.MaxMessage || p.Qos != 0 {
+				if p.TopicName != down || len(p.Payload) > transport.MaxLetterMessage || p.Qos != 0 {
 					t.Fatalf("let through %v", p)
 				}
 			case *packets.PingrespPacket:
@@ -161,7 +161,7 @@ func FuzzGuard(f *testing.F) {
 				t.Fatalf("let through %v", p)
 			}
 		}
-		if most := 5 + 2 + len(down) + transport.MaxMessage; cap(g.packet) > 2*most {
+		if most := 5 + 2 + len(down) + transport.MaxLetterMessage; cap(g.packet) > 2*most {
 			t.Fatalf("the guard holds %d bytes", cap(g.packet))
 		}
 	})

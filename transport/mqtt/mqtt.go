@@ -26,6 +26,7 @@ const (
 	TopicItem   = "item"
 	TopicWant   = "want"
 	TopicStatus = "status"
+	TopicAnswer = "answer"
 	TopicDown   = "down"
 )
 

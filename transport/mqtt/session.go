@@ -233,6 +233,11 @@ func (s *Session) PublishStatus(ctx context.Context, st transport.Status) error 
 	return s.publishJSON(ctx, TopicStatus, st)
 }
 
+// PublishAnswer says what became of a letter.
+func (s *Session) PublishAnswer(ctx context.Context, a transport.Answer) error {
+	return s.publishJSON(ctx, TopicAnswer, a)
+}
+
 func (s *Session) publishJSON(ctx context.Context, word string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {

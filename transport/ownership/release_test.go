@@ -31,20 +31,6 @@ type releaseVector struct {
 	To string `json:"to,omitempty"`
 }
 
-func releaseReason(err error) string {
-	for _, r := range []struct {
-		is   error
-		word string
-	}{
-		{ownership.ErrRight, "no-right"}, {ownership.ErrSignature, "bad-signature"}, {ownership.ErrInvalid, "bad-field"},
-	} {
-		if errors.Is(err, r.is) {
-			return r.word
-		}
-	}
-	return statement.Reason(err)
-}
-
 func (v releaseVector) read(t testing.TB) (*ownership.Release, error) {
 	t.Helper()
 	b, err := base64.RawURLEncoding.DecodeString(v.Release)
@@ -73,7 +59,7 @@ func TestReleaseVectors(t *testing.T) {
 		t.Run(v.Name, func(t *testing.T) {
 			r, err := v.read(t)
 			if v.Expect != "ok" {
-				if got := releaseReason(err); got != v.Expect {
+				if got := ownership.Reason(err); got != v.Expect {
 					t.Errorf("got %q (%v), want %q", got, err, v.Expect)
 				}
 				return
@@ -100,7 +86,7 @@ func makeReleases(t *testing.T) {
 		v := releaseVector{Name: name, About: about, Release: base64.RawURLEncoding.EncodeToString(b),
 			Known: base64.RawURLEncoding.EncodeToString(in.Bytes()), Now: now, Expect: expect}
 		r, err := v.read(t)
-		if (err == nil) != (expect == "ok") || err != nil && releaseReason(err) != expect {
+		if (err == nil) != (expect == "ok") || err != nil && ownership.Reason(err) != expect {
 			t.Fatalf("%s: got %v, want %s", name, err, expect)
 		}
 		if err == nil && !r.To.IsZero() {
@@ -287,7 +273,7 @@ func FuzzParseRelease(f *testing.F) {
 	f.Add(r.Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := ownership.ParseRelease(b)
-		if (r == nil) == (err == nil) || err != nil && releaseReason(err) == "" {
+		if (r == nil) == (err == nil) || err != nil && ownership.Reason(err) == "" {
 			t.Fatalf("%v and %v", r, err)
 		}
 		if err == nil && !bytes.Equal(r.Bytes(), b) {

@@ -103,6 +103,17 @@ func (a *Audit) Has(r Ref) bool {
 	return ok
 }
 
+// At gives the hash of the item that was taken in a place, and the hash that it
+// names as the one before it. It says whether there is one.
+func (a *Audit) At(r Ref) (hash, prev Hash, ok bool) {
+	c := a.chains[chainKey{r.Device, r.Epoch, r.Chain}]
+	if c == nil {
+		return Hash{}, Hash{}, false
+	}
+	l, ok := c.items[r.Seq]
+	return l.hash, l.prev, ok
+}
+
 // Missing lists what is not there below each chain's head, in order. An item
 // that is there is not missing, whatever a gap item says.
 func (a *Audit) Missing() []Missing {

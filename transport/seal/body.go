@@ -43,6 +43,8 @@ const (
 	CauseCovered EventCause = "covered"
 	// CauseMoved: the camera itself was turned or knocked.
 	CauseMoved EventCause = "moved"
+	// CausePaired: nothing moved; the camera shows its new owner what it sees.
+	CausePaired EventCause = "paired"
 )
 
 // Bounds of Event.Zones.
@@ -65,6 +67,10 @@ type Checkpoint struct {
 	Aside   uint64 `json:"aside"`
 	// Uptime is in seconds.
 	Uptime uint64 `json:"uptime"`
+	// Settled is a number in this chain: every item up to it was receipted, or is named
+	// by a gap item that was. 0 is not known. It means nothing where it is not below the
+	// checkpoint's own number.
+	Settled uint64 `json:"settled,omitempty"`
 }
 
 // Gap is the body of a gap item: what the device had to drop, at most MaxDropped
@@ -103,7 +109,7 @@ func ParseEvent(b []byte) (Event, error) {
 		}
 	}
 	switch e.Cause {
-	case "", CauseMotion, CauseCovered, CauseMoved:
+	case "", CauseMotion, CauseCovered, CauseMoved, CausePaired:
 	default:
 		return Event{}, fmt.Errorf("read event body: cause %.40q is not known", string(e.Cause))
 	}
@@ -124,7 +130,7 @@ func ParseCheckpoint(b []byte) (Checkpoint, error) {
 	if err := parseBody(KindCheckpoint, b, &c); err != nil {
 		return Checkpoint{}, err
 	}
-	for _, v := range []uint64{c.Depth, c.Bytes, c.Dropped, c.Aside, c.Uptime} {
+	for _, v := range []uint64{c.Depth, c.Bytes, c.Dropped, c.Aside, c.Uptime, c.Settled} {
 		if v > statement.MaxInt {
 			return Checkpoint{}, fmt.Errorf("read checkpoint body: a count is out of range")
 		}

@@ -2,6 +2,7 @@ package seal_test
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -149,6 +150,11 @@ func TestBodies(t *testing.T) {
 	e, err := seal.ParseEvent([]byte(`{"start":1,"end":2,"score":0.5,"box":[0,0,1,1],"parts":3,"new_member":true}`))
 	if err != nil || e.Parts != 3 {
 		t.Errorf("got %+v, %v", e, err)
+	}
+	for cause, ok := range map[string]bool{"motion": true, "moved": true, "paired": true, "bored": false} {
+		if e, err := seal.ParseEvent(fmt.Appendf(nil, `{"start":1,"end":1,"cause":%q}`, cause)); (err == nil) != ok || ok && string(e.Cause) != cause {
+			t.Errorf("cause %s: got %+v, %v", cause, e, err)
+		}
 	}
 	e, err = seal.ParseEvent([]byte(`{"start":1,"end":2,"cause":"covered","zones":["door","gate"]}`))
 	if err != nil || e.Cause != seal.CauseCovered || len(e.Zones) != 2 {

@@ -107,6 +107,7 @@ func (s *Spool) setAside(e *entry, reason string) error {
 	s.unshelve(e)
 	s.dropNote(e)
 	a := &aside{entry: e, reason: reason}
+	a.explained = !s.explicable(a)
 	err := s.moveAside(a)
 	s.addAside(a)
 	s.count(reason)
@@ -116,7 +117,7 @@ func (s *Spool) setAside(e *entry, reason string) error {
 }
 
 func (s *Spool) moveAside(a *aside) error {
-	err := s.dir.Move(a.place.name(), s.asideDir, a.name())
+	err := s.dir.Move(a.entry.name(), s.asideDir, a.name())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it vanished; that it did is still to be said
 	}
@@ -162,16 +163,16 @@ func (s *Spool) trimAside() {
 	}
 }
 
-// top is the newest place of which anything is on disk. The caller holds mu.
+// top is the newest place of the ownership of which anything is on disk. The caller holds mu.
 func (s *Spool) top() place {
 	var top place
 	consider := func(p place) {
-		if p.compare(top) > 0 {
+		if p.epoch == s.head.epoch && p.compare(top) > 0 {
 			top = p
 		}
 	}
 	for c := range s.shelves {
-		if n := len(s.shelves[c].items); n > 0 {
+		if n := len(s.shelves[c].items); n > 0 { // an earlier owner's come first
 			consider(s.shelves[c].items[n-1].place)
 		}
 	}

@@ -18,13 +18,16 @@ import (
 
 // clone is a world with the same keys and a copy of the hub.
 func (w *world) clone(t testing.TB) *world {
-	return &world{t: t, key: w.key, id: w.id, device: w.device, hub: maps.Clone(w.hub), signed: map[seal.Ref]map[seal.Hash]bool{}}
+	return &world{t: t, key: w.key, id: w.id, device: w.device, hub: maps.Clone(w.hub), read: w.read, signed: map[seal.Ref]map[seal.Hash]bool{}}
 }
 
 // promise is what the workload has been told by now.
 type promise struct {
 	epoch uint64
 	items []Entry // appended, in this epoch
+	// before are those of the epoch before; former says that its record is still there.
+	before []Entry
+	former bool
 }
 
 // tight are budgets that the workload overruns.
@@ -57,8 +60,12 @@ func (w *world) workload(s *Spool, p *promise) error {
 		return s.SetAside(e.Ref, "wrong-owner")
 	}
 	rebind := func() error {
-		p.epoch, p.items = 2, nil // the record is on disk before the spool hears of it
-		return s.Rebind(context.Background(), w.sealer(1, 2, recordHash(2, 1)))
+		if p.epoch == 1 { // the record is on disk before the spool hears of it
+			p.epoch, p.before, p.items, p.former = 2, p.items, nil, true
+		}
+		err := s.Rebind(context.Background(), w.sealer(1, 2, recordHash(2, 1)))
+		p.former = err != nil
+		return err
 	}
 	for _, do := range []func() error{
 		add(draft(seal.KindThumbnail, 1, 2000)), add(part(1, 0, 4000)), receipt,
@@ -80,6 +87,9 @@ func (w *world) workload(s *Spool, p *promise) error {
 func (w *world) check(root string, p *promise, boot uint64) error {
 	o := quiet(w.options(root, boot, tight()))
 	o.Sealer = w.sealer(boot, p.epoch, recordHash(byte(p.epoch), 1))
+	if p.former {
+		o.Former = w.sealer(boot, 1, recordHash(1, 1))
+	}
 	s, err := Open(context.Background(), o)
 	if err != nil {
 		return err
@@ -118,9 +128,12 @@ func (w *world) check(root string, p *promise, boot uint64) error {
 		return false
 	}
 	for _, m := range missing {
-		if !m.Dropped && m.Epoch == p.epoch {
+		if !m.Dropped && (m.Epoch == p.epoch || len(p.before) > 0) {
 			return fmt.Errorf("unexplained: %s", pretty(m))
 		}
+	}
+	if err := w.checkEnd(p, explained); err != nil {
+		return err
 	}
 	for _, e := range p.items {
 		data, ok := w.hub[e.Ref]
@@ -134,6 +147,38 @@ func (w *world) check(root string, p *promise, boot uint64) error {
 	return nil
 }
 
+// checkEnd wants all of the epoch before to be delivered or named as dropped with its
+// ownership, and its chain to end with the item that says so, which is there.
+func (w *world) checkEnd(p *promise, explained func(Entry) bool) error {
+	if len(p.before) == 0 {
+		return nil
+	}
+	var last *seal.Item
+	for ref, data := range w.hub {
+		if it, err := w.read.item(data); err == nil && ref.Epoch < p.epoch && (last == nil || ref.Seq > last.Header.Seq) {
+			last = it
+		}
+	}
+	for _, e := range p.before {
+		if _, ok := w.hub[e.Ref]; !ok && !explained(e) {
+			return fmt.Errorf("%s was dropped with its ownership and is not named", e.Ref)
+		}
+	}
+	if last == nil || last.Header.Kind != seal.KindGap {
+		return errors.New("the chain of the owner before does not end with a gap item")
+	}
+	g, err := w.read.gap(last)
+	if err != nil {
+		return err
+	}
+	for _, d := range g.Dropped {
+		if d.Reason == reasonOwnership {
+			return nil
+		}
+	}
+	return fmt.Errorf("the last item of the owner before gives no ownership as the reason: %s", pretty(g))
+}
+
 // stride is between the steps that are tried; under emulation not all are.
 func stride() int {
 	if testing.Short() {
@@ -145,6 +190,7 @@ func stride() int {
 // TestPowerCut cuts the power at every step of the workload, in every variant of
 // what the disk may then hold, and with the index in every state.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	dir := durabletest.TempDir(t)
 	p := &promise{epoch: 1}
@@ -188,6 +234,7 @@ func TestPowerCut(t *testing.T) {
 	if st := s.Stats(); st.Disowned == 0 || len(w.hub) != 3 || cutter.Steps() < 150 {
 		t.Errorf("the workload did too little: %+v, %d delivered, %d steps", st, len(w.hub), cutter.Steps())
 	}
+	t.Logf("%d cuts were checked at %d steps", checks, cutter.Steps())
 	w.close(s)
 }
 
@@ -206,6 +253,7 @@ func tear(path string) error {
 // TestFaultPairs fails every step, once with nothing done and once although it
 // was done, and goes on: in the same process, and after the process is killed.
 func TestFaultPairs(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []error{unix.EIO, unix.ENOSPC} {
 		for k := 0; ; k += stride() {
 			w := newWorld(t)
@@ -218,7 +266,13 @@ func TestFaultPairs(t *testing.T) {
 				if err != nil && !errors.Is(err, fault) {
 					t.Errorf("%v at step %d: %v", fault, k, err)
 				}
-				if err != nil { // the disk works again: the next one goes through
+				if p.former { // the disk works again, and the owner's change is made
+					if err := s.Rebind(context.Background(), w.sealer(1, 2, recordHash(2, 1))); err != nil {
+						t.Errorf("rebind after %v at %+v: %v", fault, f.Hit(), err)
+					}
+					p.former = false
+				}
+				if err != nil { // the next one goes through
 					e, err := s.Append(context.Background(), draft(seal.KindCheckpoint, 0, 10))
 					if err != nil {
 						t.Errorf("append after %v at %+v: %v", fault, f.Hit(), err)

@@ -116,6 +116,7 @@ type entry struct {
 	part       uint32
 	kind       seal.Kind
 	last       bool
+	end        bool // it ends the chain
 	delivered  bool // receipted, and on disk only as the head
 	cached     bool // from the index, not from the blob
 }

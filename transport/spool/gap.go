@@ -120,7 +120,7 @@ func (s *Spool) lose(e *entry) {
 func (s *Spool) mergeGaps(claims []seal.Dropped) (all []seal.Dropped, merged []*entry) {
 	for _, e := range s.shelves[Records].items {
 		ranges := s.gaps[e.place]
-		if e.kind != seal.KindGap || ranges == nil {
+		if e.kind != seal.KindGap || ranges == nil || e.epoch != s.head.epoch {
 			continue
 		}
 		more := append(slices.Clone(claims), ranges...)

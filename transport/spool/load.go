@@ -16,11 +16,17 @@ const reasonForeign = "foreign"
 // spares reading those that it knows with the same size.
 func (s *Spool) load(ctx context.Context) error {
 	s.head.epoch = s.sealer.Binding().Epoch
+	names, err := s.dir.Names()
+	if err != nil {
+		return err
+	}
+	s.ended = findEnd(names, s.head.epoch)
+	s.closing = s.ended.epoch == s.head.epoch
 	index := s.loadIndex()
 	if err := s.loadAside(ctx, index); err != nil {
 		return err
 	}
-	if err := s.loadBlobs(ctx, index); err != nil {
+	if err := s.loadBlobs(ctx, names, index); err != nil {
 		return err
 	}
 	if err := s.findHead(); err != nil {
@@ -30,7 +36,7 @@ func (s *Spool) load(ctx context.Context) error {
 	s.keepHead()
 	s.trimAside()
 	s.forgetStale(index)
-	_, err := os.Lstat(s.dir.Path(ballastName))
+	_, err = os.Lstat(s.dir.Path(ballastName))
 	s.ballast = err == nil
 	s.restoreBallast()
 	s.flush(s.rewrite)
@@ -76,40 +82,36 @@ func (s *Spool) readAside(p place, reason, name string, index map[string][]byte)
 	if info, err := os.Lstat(path); err == nil {
 		a.size = info.Size()
 	}
-	a.explained = a.explained || !a.explicable()
+	a.explained = a.explained || !s.explicable(a)
 	return a
 }
 
 // explicable says whether a gap item can name the item: that takes both its
-// hashes, and another device's items are not ours to explain.
-func (a *aside) explicable() bool {
-	return a.reason != reasonForeign && !a.hash.IsZero()
+// hashes, and another device's or owner's items are not to be explained.
+func (s *Spool) explicable(a *aside) bool {
+	return a.reason != reasonForeign && !a.hash.IsZero() && a.epoch == s.head.epoch
 }
 
 // loadBlobs lists the blobs, and puts what does not belong out of the way.
-func (s *Spool) loadBlobs(ctx context.Context, index map[string][]byte) error {
-	names, err := s.dir.Names()
-	if err != nil {
-		return err
-	}
+func (s *Spool) loadBlobs(ctx context.Context, names []string, index map[string][]byte) error {
 	was := map[place]bool{}
 	for _, a := range s.aside {
 		was[a.place] = a.reason != reasonForeign
 	}
 	var remove []string
 	for _, name := range names {
-		p, ok := parseName(name)
+		p, end, ok := parseBlob(name)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !ok: // the index, the ballast, or a stranger's file
-		case p.epoch < s.head.epoch:
+		case (s.closing || p.epoch < s.head.epoch) && p.epoch <= s.head.epoch && !s.outlives(p, name, index):
 			remove = append(remove, name)
 			s.counts.Disowned++
 		case was[p]: // a power cut in the middle of its move
 			remove = append(remove, name)
 		default:
-			if err := s.loadBlob(p, name, index); err != nil {
+			if err := s.loadBlob(p, end, index); err != nil {
 				return err
 			}
 		}
@@ -123,8 +125,22 @@ func (s *Spool) loadBlobs(ctx context.Context, index map[string][]byte) error {
 	return nil
 }
 
+// outlives says whether a blob outlived the end of its chain: it is a gap item of the one
+// that ended last. Others are here because of a power cut.
+func (s *Spool) outlives(p place, name string, index map[string][]byte) bool {
+	if p.epoch != s.ended.epoch || p == s.ended {
+		return p == s.ended
+	}
+	if known, _, ok := decodeEntry(p, index[itemKey(p)]); ok {
+		return s.stays(known)
+	}
+	it, err := readHeader(s.dir.Path(name))
+	return err == nil && s.stays(entryOf(it))
+}
+
 // loadBlob takes one blob in, from the index if that knows it.
-func (s *Spool) loadBlob(p place, name string, index map[string][]byte) error {
+func (s *Spool) loadBlob(p place, end bool, index map[string][]byte) error {
+	name := (&entry{place: p, end: end}).name()
 	path := s.dir.Path(name)
 	known, _, ok := decodeEntry(p, index[itemKey(p)])
 	if ok && p.epoch == s.head.epoch {
@@ -132,7 +148,7 @@ func (s *Spool) loadBlob(p place, name string, index map[string][]byte) error {
 		if err != nil {
 			return err
 		}
-		if info.Size() == known.size {
+		if known.end = end; info.Size() == known.size {
 			s.shelves[known.class()].add(known)
 			return nil
 		}
@@ -144,7 +160,7 @@ func (s *Spool) loadBlob(p place, name string, index map[string][]byte) error {
 	case err == nil && it.Header.Device != s.device:
 		s.log.Warn("an item of another device is set aside", "item", name, "device", it.Header.Device.Short())
 		e := entryOf(it)
-		e.place = p
+		e.place, e.end = p, end
 		s.loadAway(&aside{entry: e, reason: reasonForeign, explained: true})
 		return nil
 	case err == nil && placeOf(it.Header.Ref()) != p:
@@ -152,12 +168,15 @@ func (s *Spool) loadBlob(p place, name string, index map[string][]byte) error {
 	case err == nil && p.epoch > s.head.epoch:
 		return fmt.Errorf("epoch %d, and item %s: %w", s.head.epoch, name, ErrEpoch)
 	case err == nil:
-		s.shelve(entryOf(it))
+		e := entryOf(it)
+		e.end = end
+		s.shelve(e)
 		return nil
 	}
 	if !ok {
 		known = &entry{place: p}
 	}
+	known.end = end
 	s.loadDamaged(known, err)
 	return nil
 }
@@ -165,7 +184,7 @@ func (s *Spool) loadBlob(p place, name string, index map[string][]byte) error {
 // loadDamaged sets a damaged blob aside. e is what is known of it.
 func (s *Spool) loadDamaged(e *entry, cause error) {
 	a := &aside{entry: e, reason: reasonCorrupt}
-	a.explained = !a.explicable()
+	a.explained = !s.explicable(a)
 	s.log.Error("a spooled item is damaged; it is set aside", "item", e.name(), "error", cause, "header_known", !a.explained)
 	s.counts.Corrupt++
 	s.loadAway(a)
@@ -251,11 +270,13 @@ func (s *Spool) checkHead(e *entry) bool {
 	s.unshelve(e)
 	switch {
 	case err == nil:
-		s.shelve(entryOf(it)) // the index was wrong; the signature is not
+		right := entryOf(it) // the index was wrong; the signature is not
+		right.end = e.end
+		s.shelve(right)
 	case e.cached:
 		s.loadDamaged(e, err)
 	default:
-		s.loadDamaged(&entry{place: e.place}, err)
+		s.loadDamaged(&entry{place: e.place, end: e.end}, err)
 	}
 	return false
 }

@@ -55,12 +55,19 @@ type Options struct {
 	Dir string
 	// Sealer seals for the device and its present owner.
 	Sealer Sealer
+	// Former seals for the owner before, where the spool may not have heard yet that the
+	// ownership has changed: what ends their chain is sealed by it. Without it what is
+	// left of theirs is dropped without a word.
+	Former Sealer
 	// Boot counts the device's starts, from 1. It must be greater at each Open than
 	// ever before, also when the spool's directory was lost: it names a new chain
 	// when the head of the old one cannot be read.
 	Boot uint64
 	// Budgets bound what the spool keeps. The zero value is DefaultBudgets.
 	Budgets Budgets
+	// Now gives the time that a gap item has which ends a chain, and how far it can be
+	// trusted; nil is a clock that was never set.
+	Now func() (time.Time, seal.ClockTrust)
 	// Log is told of what was repaired, refused or dropped. nil discards.
 	Log *slog.Logger
 
@@ -73,6 +80,7 @@ type Spool struct {
 	device        seal.ID
 	boot          uint64
 	budgets       Budgets
+	now           func() (time.Time, seal.ClockTrust)
 	log           *slog.Logger
 	unlock        func() error
 
@@ -89,6 +97,8 @@ type Spool struct {
 	mu      sync.Mutex
 	sealer  Sealer
 	head    head
+	closing bool           // nothing more is appended to the chain: it has ended, or is to
+	ended   place          // of the item that ended a chain last, this one's or that of the owner before
 	shelves [classes]shelf // what waits for delivery
 	kept    *entry         // the newest blob, when it needs no delivery any more
 	gaps    map[place][]seal.Dropped
@@ -109,9 +119,17 @@ type head struct {
 
 // Open opens the spool in o.Dir, or makes it, and repairs what a power cut or a
 // bad disk has left: damaged blobs are set aside, a damaged index is renamed and
-// made anew from the blobs. Items of an earlier owner are dropped. It holds a
-// lock on the directory until Close; durable.ErrLocked says that another has it.
+// made anew from the blobs. Items of an earlier owner are dropped, but for those that
+// ended their chain. It holds a lock on the directory until Close; durable.ErrLocked says
+// that another has it.
 func Open(ctx context.Context, o Options) (*Spool, error) {
+	if o.Former != nil && o.Sealer != nil && o.Former.Binding().Epoch < o.Sealer.Binding().Epoch {
+		return openFormer(ctx, o)
+	}
+	return openOne(ctx, o)
+}
+
+func openOne(ctx context.Context, o Options) (*Spool, error) {
 	s, err := newSpool(o)
 	if err != nil {
 		return nil, fmt.Errorf("open spool %s: %w", o.Dir, err)
@@ -136,6 +154,9 @@ func newSpool(o Options) (*Spool, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Now == nil {
+		o.Now = unsetClock
+	}
 	dir, err := durable.Open(o.Dir, o.disk...)
 	if err != nil {
 		return nil, err
@@ -150,7 +171,7 @@ func newSpool(o Options) (*Spool, error) {
 	}
 	return &Spool{
 		dir: dir, asideDir: asideDir, device: o.Sealer.Device(), boot: o.Boot, budgets: o.Budgets,
-		log: o.Log, unlock: unlock, turn: make(chan struct{}, 1), sealer: o.Sealer, flushed: time.Now(),
+		now: o.Now, log: o.Log, unlock: unlock, turn: make(chan struct{}, 1), sealer: o.Sealer, flushed: time.Now(),
 		gaps: map[place][]seal.Dropped{}, dirty: map[string][]byte{}, changed: make(chan struct{}),
 	}, nil
 }
@@ -177,7 +198,7 @@ func (s *Spool) give() { <-s.turn }
 // ErrFull. After an error the item is not in the spool and its place is free,
 // unless the disk failed in a way that leaves this unknown: then the place is
 // not used before the file is known to be gone, and if the process ends before
-// that, the item may be there after the next Open.
+// that, the item may be there after the next Open. After End it is ErrEnded.
 //
 // ctx ends the wait for other Appends, not the write.
 func (s *Spool) Append(ctx context.Context, d seal.Draft) (Entry, error) {
@@ -185,6 +206,9 @@ func (s *Spool) Append(ctx context.Context, d seal.Draft) (Entry, error) {
 		return Entry{}, fmt.Errorf("append %s: %w", d.Kind, err)
 	}
 	defer s.give()
+	if s.Ended() {
+		return Entry{}, fmt.Errorf("append %s: %w", d.Kind, ErrEnded)
+	}
 	e, err := s.append(d)
 	if err != nil {
 		s.refused(d, err)
@@ -209,7 +233,10 @@ func (s *Spool) append(d seal.Draft) (*entry, error) {
 
 // put seals d and writes it. If the write fails it is taken back, so that the
 // place may be used again: nobody has seen the item.
-func (s *Spool) put(d seal.Draft) (*entry, error) {
+func (s *Spool) put(d seal.Draft) (*entry, error) { return s.putAs(d, false) }
+
+// putAs is put, of the item that ends the chain if end.
+func (s *Spool) putAs(d seal.Draft, end bool) (*entry, error) {
 	if err := s.resolve(); err != nil {
 		return nil, err
 	}
@@ -219,12 +246,13 @@ func (s *Spool) put(d seal.Draft) (*entry, error) {
 		return nil, err
 	}
 	e := entryOf(it)
+	e.end = end
 	if e.place != at || it.Header.Device != s.device {
 		return nil, fmt.Errorf("sealer made item %s in place of %s", it.Header.Ref(), at.name())
 	}
-	if err := s.dir.WriteFile(at.name(), it.Bytes(), 0o600); err != nil {
+	if err := s.dir.WriteFile(e.name(), it.Bytes(), 0o600); err != nil {
 		if errors.Is(err, durable.ErrUncertain) {
-			s.unresolved = at.name()
+			s.unresolved = e.name()
 			err = errors.Join(err, s.resolve())
 		}
 		return nil, noRoom(err)
@@ -309,10 +337,12 @@ func (s *Spool) discard(e *entry) {
 }
 
 // Rebind goes on under another record of the device's ownership. A later
-// revision changes the sealer and nothing else. A later epoch is a new owner:
-// everything of the one before is dropped, counted in Stats.Disowned, and a new
-// chain begins. An earlier epoch is ErrEpoch. The caller has the record on
-// stable storage by then; after a power cut Open does the rest.
+// revision changes the sealer and nothing else. A later epoch is a new owner: the
+// chain of the one before is ended as End does, what was dropped is counted in
+// Stats.Disowned, and a new chain begins. If that fails, Append is ErrEnded until
+// Rebind is called again. An earlier epoch is ErrEpoch. The caller has the record on
+// stable storage by then, and the one before until Rebind returns; after a power
+// cut Open does the rest.
 func (s *Spool) Rebind(ctx context.Context, sealer Sealer) error {
 	if err := s.take(ctx); err != nil {
 		return fmt.Errorf("rebind spool: %w", err)
@@ -320,49 +350,25 @@ func (s *Spool) Rebind(ctx context.Context, sealer Sealer) error {
 	defer s.give()
 	epoch := sealer.Binding().Epoch
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	old := s.head.epoch
+	s.mu.Unlock()
 	switch {
 	case sealer.Device() != s.device:
 		return fmt.Errorf("rebind spool: sealer is of device %s", sealer.Device().Short())
-	case epoch < s.head.epoch:
-		return fmt.Errorf("rebind spool: epoch %d after %d: %w", epoch, s.head.epoch, ErrEpoch)
+	case epoch < old:
+		return fmt.Errorf("rebind spool: epoch %d after %d: %w", epoch, old, ErrEpoch)
+	case epoch > old:
+		if err := s.end(); err != nil {
+			return fmt.Errorf("rebind spool: %w", err)
+		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.sealer = sealer
-	if epoch > s.head.epoch {
-		s.disown(epoch)
+	if epoch > old {
+		s.begin(epoch)
 	}
 	return nil
-}
-
-// disown drops everything of the owner before. The caller holds mu and the turn.
-func (s *Spool) disown(epoch uint64) {
-	var names []string
-	for c := range s.shelves {
-		for _, e := range s.shelves[c].items {
-			names = append(names, e.name())
-		}
-		s.counts.Disowned += uint64(len(s.shelves[c].items))
-		s.shelves[c] = shelf{}
-	}
-	if s.kept != nil {
-		names = append(names, s.kept.name())
-	}
-	if s.unresolved != "" {
-		names = append(names, s.unresolved)
-	}
-	var refused []string
-	for _, a := range s.aside {
-		refused = append(refused, a.name())
-	}
-	if err := errors.Join(s.dir.RemoveAll(names), s.asideDir.RemoveAll(refused)); err != nil {
-		s.log.Warn("cannot remove an earlier owner's items; done at the next start", "error", err)
-	}
-	s.kept, s.aside, s.unresolved = nil, nil, ""
-	s.gaps = map[place][]seal.Dropped{}
-	s.head = head{place: place{epoch: epoch, chain: s.boot}}
-	s.counts.restart()
-	s.rewrite = true
-	s.notify()
 }
 
 // Close writes the index and lets go of the directory. An Append that waits or

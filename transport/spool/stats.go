@@ -1,5 +1,7 @@
 package spool
 
+import "github.com/lensward/lensward/transport/seal"
+
 // counts are kept in the index; if that is lost they begin again.
 type counts struct {
 	Dropped  uint64 `json:"dropped"`
@@ -24,6 +26,9 @@ type Stats struct {
 	// there is one. OldestSeq is that of the oldest item that waits, in whatever
 	// chain, 0 when none does.
 	Chain, HeadSeq, OldestSeq uint64
+	// Settled is a number in the present chain: every item up to it was receipted, or is
+	// named by a gap item that was. 0 where that cannot be told.
+	Settled uint64
 	// Dropped counts items dropped for want of room, Aside those that the hub
 	// refused, Refused the Appends that got ErrFull, all since the chain began.
 	Dropped, Aside, Refused uint64
@@ -49,7 +54,7 @@ func (s *Spool) Stats() Stats {
 		Chain: s.head.chain, HeadSeq: s.head.seq,
 		Dropped: s.counts.Dropped, Aside: s.counts.Aside, Corrupt: s.counts.Corrupt,
 		Refused: s.counts.Refused, Disowned: s.counts.Disowned,
-		AsideItems: len(s.aside), Free: free,
+		AsideItems: len(s.aside), Free: free, Settled: s.settled(),
 	}
 	var oldest *entry
 	for c := range s.shelves {
@@ -72,4 +77,40 @@ func (s *Spool) Stats() Stats {
 		st.AsideBytes += a.size
 	}
 	return st
+}
+
+// settled is what Stats.Settled says. The caller holds mu.
+func (s *Spool) settled() uint64 {
+	first := s.head.seq + 1
+	own := func(p place) bool { return p.epoch == s.head.epoch && p.chain == s.head.chain }
+	for c := range s.shelves {
+		for _, e := range s.shelves[c].items {
+			ranges, known := s.gaps[e.place]
+			if e.kind == seal.KindGap && !known {
+				return 0 // it names what it names, and that was lost with the index
+			}
+			if own(e.place) {
+				first = min(first, e.seq)
+			}
+			if e.epoch != s.head.epoch {
+				continue
+			}
+			for _, d := range ranges {
+				if d.Chain == s.head.chain {
+					first = min(first, d.From)
+				}
+			}
+		}
+	}
+	for _, a := range s.owed() {
+		if own(a.place) {
+			first = min(first, a.seq)
+		}
+		for _, d := range s.gaps[a.place] { // a gap item that was refused is repeated in the next
+			if a.epoch == s.head.epoch && d.Chain == s.head.chain {
+				first = min(first, d.From)
+			}
+		}
+	}
+	return max(first, 1) - 1
 }

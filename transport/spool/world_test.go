@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,7 @@ type world struct {
 	id     *age.X25519Identity
 	device seal.ID
 	hub    map[seal.Ref][]byte
+	read   *reader
 
 	mu     sync.Mutex
 	signed map[seal.Ref]map[seal.Hash]bool // everything that was ever sealed
@@ -47,7 +49,58 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, key: key, id: id, device: device, hub: map[seal.Ref][]byte{}, signed: map[seal.Ref]map[seal.Hash]bool{}}
+	return &world{t: t, key: key, id: id, device: device, hub: map[seal.Ref][]byte{}, read: newReader(id), signed: map[seal.Ref]map[seal.Hash]bool{}}
+}
+
+// reader reads items, and remembers: the same bytes are the same item however often the
+// hub is looked through.
+type reader struct {
+	id *age.X25519Identity
+
+	mu    sync.Mutex
+	items map[[sha256.Size]byte]*seal.Item // that verified
+	gaps  map[seal.Hash]seal.Gap
+}
+
+func newReader(id *age.X25519Identity) *reader {
+	return &reader{id: id, items: map[[sha256.Size]byte]*seal.Item{}, gaps: map[seal.Hash]seal.Gap{}}
+}
+
+// item parses and verifies.
+func (r *reader) item(data []byte) (*seal.Item, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name := sha256.Sum256(data)
+	if it, ok := r.items[name]; ok {
+		return it, nil
+	}
+	it, err := seal.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := it.Verify(); err != nil {
+		return nil, err
+	}
+	r.items[name] = it
+	return it, nil
+}
+
+// gap opens a gap item that item gave.
+func (r *reader) gap(it *seal.Item) (seal.Gap, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g, ok := r.gaps[it.Hash()]; ok {
+		return g, nil
+	}
+	body, err := it.Open(r.id)
+	if err != nil {
+		return seal.Gap{}, err
+	}
+	g, err := seal.ParseGap(body)
+	if err == nil {
+		r.gaps[it.Hash()] = g
+	}
+	return g, err
 }
 
 // recorder is a Sealer that remembers what it sealed.
@@ -164,11 +217,8 @@ func (w *world) deliver(s *Spool, e Entry) {
 // store is the hub's part: it keeps what verifies.
 func (w *world) store(data []byte) {
 	w.t.Helper()
-	it, err := seal.Parse(data)
+	it, err := w.read.item(data)
 	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := it.Verify(); err != nil {
 		w.t.Fatal(err)
 	}
 	ref := it.Header.Ref()
@@ -220,11 +270,8 @@ func (w *world) audit(more ...[]byte) (missing []seal.Missing, err error) {
 		all[ref] = data
 	}
 	for _, data := range more {
-		it, err := seal.Parse(data)
+		it, err := w.read.item(data)
 		if err != nil {
-			return nil, err
-		}
-		if err := it.Verify(); err != nil {
 			return nil, err
 		}
 		ref := it.Header.Ref()
@@ -236,7 +283,7 @@ func (w *world) audit(more ...[]byte) (missing []seal.Missing, err error) {
 	audit := seal.NewAudit()
 	var gaps []*seal.Item
 	for _, data := range all {
-		it, err := seal.Parse(data)
+		it, err := w.read.item(data)
 		if err != nil {
 			return nil, err
 		}
@@ -248,7 +295,7 @@ func (w *world) audit(more ...[]byte) (missing []seal.Missing, err error) {
 		}
 	}
 	for _, it := range gaps {
-		g, err := w.gap(it)
+		g, err := w.read.gap(it)
 		if err != nil {
 			return nil, err
 		}
@@ -257,14 +304,6 @@ func (w *world) audit(more ...[]byte) (missing []seal.Missing, err error) {
 		}
 	}
 	return audit.Missing(), nil
-}
-
-func (w *world) gap(it *seal.Item) (seal.Gap, error) {
-	body, err := it.Open(w.id)
-	if err != nil {
-		return seal.Gap{}, err
-	}
-	return seal.ParseGap(body)
 }
 
 // unexplained audits and returns the missing items that no gap item names.
