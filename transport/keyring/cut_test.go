@@ -118,6 +118,7 @@ func cut(t *testing.T, now time.Time, prepare func(dir string), change func(k *k
 var errDone = errors.New("it is there already")
 
 func TestCutInEveryChange(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.now = time.Now()
 	owner := func(dir string) {
@@ -211,6 +212,7 @@ func TestCutInEveryChange(t *testing.T) {
 }
 
 func TestCutInAMembersDirectory(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.now = time.Now()
 	k := w.newOwner()

@@ -29,6 +29,8 @@ type Export struct {
 	ViewerKey string `json:"viewer_key"`
 	// Household are age identities.
 	Household []string `json:"household_identities"`
+	// Member are what opens the keys of the household's statements, once there is one.
+	Member []string `json:"member_identities,omitempty"`
 	// OwnerPrivateKey is the root key (PKCS #8, base64url). Only a copy of keys that
 	// were made in a browser has it; Export leaves it out.
 	OwnerPrivateKey string `json:"owner_private_key,omitempty"`
@@ -59,6 +61,9 @@ func (k *Keyring) Export() (Export, error) {
 	}
 	for _, id := range k.kept() {
 		e.Household = append(e.Household, id.Secret())
+	}
+	for _, id := range k.member {
+		e.Member = append(e.Member, id.Secret())
 	}
 	return e, nil
 }

@@ -38,6 +38,14 @@ func (k *Keyring) Draft(deviceKey []byte, known *ownership.Signed, now time.Time
 	return r, nil
 }
 
+// Claim is the first record of the next epoch of a camera that is free: released to this
+// owner, or reset. Known is the record in force, which may be this owner's own.
+func (k *Keyring) Claim(deviceKey []byte, known *ownership.Signed, how ownership.Acquired, now time.Time) (ownership.Record, error) {
+	r, err := k.Draft(deviceKey, nil, now)
+	r.Epoch, r.Previous, r.Acquired = known.Record.Epoch+1, known.Hash(), how
+	return r, err
+}
+
 // audience is whom a camera encrypts to and who may look, as the household is now.
 func (k *Keyring) audience() ([]ownership.Recipient, []ownership.Viewer, error) {
 	if k.newest != nil {

@@ -31,6 +31,8 @@ type Summary struct {
 	Waiting int
 	// Missing is what is not there, with what the cameras said that they dropped.
 	Missing []seal.Missing
+	// Findings counts what the hub, or whoever has a camera's key, was caught at.
+	Findings map[FindingName]uint64
 }
 
 // Camera is one of the owner's cameras.
@@ -68,6 +70,7 @@ type account struct {
 	mu       sync.Mutex
 	sum      Summary
 	withheld []Withheld
+	findings []Finding
 	cameras  map[seal.ID]*Camera
 	footage  map[footageKey]*Footage
 	order    []footageKey
@@ -80,7 +83,7 @@ type footageKey struct {
 
 func newAccount() *account {
 	return &account{
-		sum:     Summary{Reasons: map[seal.Reason]uint64{}},
+		sum:     Summary{Reasons: map[seal.Reason]uint64{}, Findings: map[FindingName]uint64{}},
 		cameras: map[seal.ID]*Camera{}, footage: map[footageKey]*Footage{},
 	}
 }
@@ -102,6 +105,9 @@ func (a *account) note(e Event) {
 		a.withheld = append(a.withheld, e)
 	case Missing:
 		a.sum.Missing = e.Ranges
+	case Finding:
+		a.sum.Findings[e.Name]++
+		a.findings = append(a.findings, e) // at most maxFindings are told
 	case RecordPinned:
 		a.pinned(e.Pin)
 	}
@@ -194,6 +200,7 @@ func (v *Viewer) Summary() Summary {
 	defer a.mu.Unlock()
 	s := a.sum
 	s.Reasons, s.Missing = maps.Clone(s.Reasons), slices.Clone(s.Missing)
+	s.Findings = maps.Clone(s.Findings)
 	return s
 }
 
@@ -203,6 +210,14 @@ func (v *Viewer) Withheld() []Withheld {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.withheld)
+}
+
+// Findings gives what was found, oldest first, at most 10,000.
+func (v *Viewer) Findings() []Finding {
+	a := v.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.findings)
 }
 
 // Cameras gives the cameras that are the owner's, by device ID.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/lensward/lensward/transport/hub/signin"
@@ -119,17 +120,25 @@ func parseDevices(b []byte) ([]deviceWord, error) {
 	return list.Devices, nil
 }
 
-func parseHub(b []byte) (seal.ID, error) {
+// maxRetention is the longest retention that is believed of a hub, in seconds: a century.
+const maxRetention = 100 * 366 * 24 * 3600
+
+// parseHub gives a hub's ID, and how long it says that it keeps items, 0 for ever.
+func parseHub(b []byte) (seal.ID, time.Duration, error) {
 	var hub struct {
-		ID seal.ID `json:"id"`
+		ID        seal.ID `json:"id"`
+		Retention int64   `json:"retention"`
 	}
 	if err := decode(b, &hub); err != nil {
-		return seal.ID{}, err
+		return seal.ID{}, 0, err
 	}
 	if hub.ID == (seal.ID{}) {
-		return seal.ID{}, fmt.Errorf("%w: the hub has no ID", ErrAnswer)
+		return seal.ID{}, 0, fmt.Errorf("%w: the hub has no ID", ErrAnswer)
 	}
-	return hub.ID, nil
+	if hub.Retention < 0 || hub.Retention > maxRetention {
+		return seal.ID{}, 0, fmt.Errorf("%w: a retention of %d s", ErrAnswer, hub.Retention)
+	}
+	return hub.ID, time.Duration(hub.Retention) * time.Second, nil
 }
 
 func parseChallenge(b []byte) (nonce signin.Nonce, err error) {

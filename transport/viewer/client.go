@@ -111,10 +111,11 @@ func newClient(base *url.URL, given *http.Client, keys Keys) *client {
 type request struct {
 	method, path string
 	query        url.Values
-	body         any // sent as JSON, if not nil
-	want         int // the status that is success
-	limit        int // the largest answer, in bytes
-	expect       int // what an honest answer has at most, in bytes; 0 for limit
+	body         any    // sent as JSON, if not nil
+	raw          []byte // sent as it is, if not nil
+	want         int    // the status that is success
+	limit        int    // the largest answer, in bytes
+	expect       int    // what an honest answer has at most, in bytes; 0 for limit
 	wait         time.Duration
 }
 
@@ -132,7 +133,9 @@ func (c *client) do(ctx context.Context, r request) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("encode request: %w", err)
 		}
-		body = bytes.NewReader(b)
+		body, r.raw = bytes.NewReader(b), nil
+	} else if r.raw != nil {
+		body = bytes.NewReader(r.raw)
 	}
 	u := c.base.JoinPath(r.path)
 	u.RawQuery = r.query.Encode()
@@ -140,7 +143,10 @@ func (c *client) do(ctx context.Context, r request) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	if body != nil {
+	switch {
+	case r.raw != nil:
+		req.Header.Set("Content-Type", "application/octet-stream")
+	case body != nil:
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.token != "" {
@@ -175,11 +181,11 @@ func statusError(resp *http.Response) error {
 	return e
 }
 
-// hubID asks the hub who it is.
-func (c *client) hubID(ctx context.Context) (seal.ID, error) {
+// hubID asks the hub who it is, and for how long it keeps items.
+func (c *client) hubID(ctx context.Context) (seal.ID, time.Duration, error) {
 	b, err := c.do(ctx, request{method: http.MethodGet, path: "/api/v1/hub", want: http.StatusOK, limit: maxControl})
 	if err != nil {
-		return seal.ID{}, fmt.Errorf("ask for the hub's ID: %w", err)
+		return seal.ID{}, 0, fmt.Errorf("ask for the hub's ID: %w", err)
 	}
 	return parseHub(b)
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Event is one thing that a viewer has to say: an Opened, a Withheld, a Missing,
-// an Unavailable, a RecordPinned, a RecordRefused or a Trouble.
+// an Unavailable, a RecordPinned, a RecordRefused, a Trouble or a Finding.
 type Event interface{ isEvent() }
 
 // Opened is an item that verified, is the owner's own, and was decrypted. Only
@@ -82,3 +82,4 @@ func (RecordPinned) isEvent()  {}
 func (RecordRefused) isEvent() {}
 func (Unavailable) isEvent()   {}
 func (Trouble) isEvent()       {}
+func (Finding) isEvent()       {}

@@ -50,8 +50,8 @@ func FuzzAnswers(f *testing.F) {
 		if records, err := parseRecords(b); err == nil && len(records) > len(b) {
 			t.Errorf("%d records in %d bytes", len(records), len(b))
 		}
-		if id, err := parseHub(b); err == nil && id.IsZero() {
-			t.Error("a hub without an ID")
+		if id, d, err := parseHub(b); err == nil && (id.IsZero() || d < 0) {
+			t.Errorf("hub %s with a retention of %v", id, d)
 		}
 		if tok, err := parseSession(b); err == nil && (tok == "" || strings.ContainsAny(string(tok), "\r\n ")) {
 			t.Errorf("token %q", string(tok))
@@ -75,13 +75,15 @@ func FuzzPins(f *testing.F) {
 	id := strings.Repeat("a", 52)
 	f.Add([]byte(`{"version":1,"owner":"` + id + `","hub":"` + id + `","records":[{"device":"` + id[1:] + `q","epoch":1,"revision":1,"hash":"` + strings.Repeat("1f", 32) + `"}],"heads":[]}`))
 	f.Add([]byte(`{"version":1}`))
+	f.Add([]byte(`{"version":2,"records":[{"device":"` + id[1:] + `q","epoch":1,"revision":1,"hash":"` + strings.Repeat("1f", 32) + `","given":true}],"heads":[{"device":"` + id[1:] + `q","epoch":1,"chain":1,"seq":9,"hash":"` + strings.Repeat("1f", 32) + `","envelope":"AAAA","through":9,"holes":[[2,3],[5,5]]}],"household":{"serial":2,"hash":"` + strings.Repeat("1f", 32) + `"}}`))
+	f.Add([]byte(`{"version":2,"heads":[{"device":"` + id[1:] + `q","epoch":1,"chain":1,"seq":9,"envelope":"","holes":[]}]}`))
 	f.Add([]byte(`{"version":1,"heads":[{"epoch":0}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := parsePins(b)
 		if err != nil {
 			return
 		}
-		again, err := json.Marshal(pinsFile{Version: 1, Pins: p})
+		again, err := json.Marshal(pinsFile{Version: pinsVersion, Pins: p})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,6 +37,9 @@ const (
 	jobRow    jobKind = 1 // a row of the time line
 	jobItem   jobKind = 2 // an item's bytes
 	jobReport jobKind = 3 // to take a report
+	// The last two ask for the second of two looks.
+	jobRecords jobKind = 4 // for the ownership records
+	jobDevices jobKind = 5 // for its word on the cameras
 )
 
 // job is one question to the hub that may have to be asked more than once.
@@ -51,6 +54,8 @@ type job struct {
 	listed bool      // a row promised it, so its hash is known
 	hash   seal.Hash // if listed
 	size   int       // the longest right answer, in bytes: it bounds the time
+	// confirm says that it was denied before.
+	confirm bool
 
 	envelope []byte // of a report
 	reason   seal.Reason
@@ -61,11 +66,24 @@ func (v *Viewer) push(j job) {
 	if len(v.jobs) >= maxJobs && j.kind != jobItem {
 		return
 	}
-	j.due = time.Now()
+	due := time.Now()
 	if j.tries > 0 {
-		j.due = j.due.Add(backoff(j.tries, askAgainMost))
+		due = due.Add(backoff(j.tries, askAgainMost))
 	}
+	v.pushAt(j, due)
+}
+
+// pushAt queues a job for a time.
+func (v *Viewer) pushAt(j job, due time.Time) {
+	j.due = due
 	v.jobs = append(v.jobs, j)
+}
+
+// pushOnce queues a job of which there is to be one at a time.
+func (v *Viewer) pushOnce(j job, due time.Time) {
+	if !slices.ContainsFunc(v.jobs, func(k job) bool { return k.kind == j.kind }) {
+		v.pushAt(j, due)
+	}
 }
 
 // fetch queues the fetching of an item that a row promised.
@@ -150,6 +168,10 @@ func (v *Viewer) runJob(ctx context.Context, j job) (again bool, err error) {
 			v.account.add(&v.account.sum.Reported)
 		}
 		return err != nil && j.tries < fewTries, err
+	case jobRecords:
+		return false, v.refresh(ctx)
+	case jobDevices:
+		return false, v.hear(ctx)
 	default:
 		return v.runItem(ctx, j)
 	}
@@ -162,9 +184,23 @@ func (v *Viewer) runItem(ctx context.Context, j job) (again bool, err error) {
 		v.withhold(&seal.Error{Reason: seal.ReasonTooLarge, Detail: err.Error()}, Withheld{Asked: &j.ref}, nil)
 		return j.tries < maxTries, err
 	case err != nil:
+		if isStatus(err, http.StatusNotFound) {
+			v.denied(j)
+		}
 		return j.listed && j.tries < fewTries, err
 	}
-	return v.takeBody(b, j)
+	again, err = v.takeBody(b, j)
+	if err != nil && !again {
+		v.denied(j)
+	}
+	return again, err
+}
+
+// denied notes that an item that was asked for once more was not given.
+func (v *Viewer) denied(j job) {
+	if s := v.suspects[j.ref]; s != nil && j.confirm {
+		s.denied = true
+	}
 }
 
 // isTrouble says that the hub as a whole cannot be used just now. An answer
@@ -187,11 +223,27 @@ func (v *Viewer) giveUp(j job, err error) {
 	if !j.listed {
 		return
 	}
+	if isStatus(err, http.StatusNotFound) {
+		if !j.confirm {
+			j.confirm, j.tries = true, 0
+			v.pushAt(j, time.Now().Add(confirmAfter))
+			return
+		}
+		v.listedOnly(j)
+	}
 	v.log.Warn("item unavailable", "ref", j.ref.String(), "err", err)
 	if len(v.lost) < maxLost {
 		v.lost[j.ref] = j
 	}
 	v.emit(Unavailable{Ref: j.ref, Hash: j.hash, Err: err})
+}
+
+// listedOnly tells of an item that a row promised and that is not given.
+func (v *Viewer) listedOnly(j job) {
+	if h, ok := v.kept.header(j.ref); v.retention > 0 && (!ok || !v.keeps(h)) {
+		return
+	}
+	v.find(Finding{Name: FoundDropped, Detail: "the hub lists the item, and says that it is not there"}.at(j.ref).with("asked", v.kept.envelope(j.ref)))
 }
 
 // secondChance lets what could not be had be asked for again: the newest rows
@@ -206,7 +258,7 @@ func (v *Viewer) secondChance() {
 		}
 	}
 	for ref, j := range v.lost {
-		j.tries = 0
+		j.tries, j.confirm = 0, false
 		v.push(j)
 		delete(v.lost, ref)
 	}
@@ -243,7 +295,7 @@ func (v *Viewer) askMissing() {
 // and the head that was seen in an earlier run.
 func (v *Viewer) allMissing() []seal.Missing {
 	out := v.audit.Missing()
-	for _, h := range v.pins.Heads {
+	for _, h := range v.knownHeads() {
 		if _, mine := v.policy.Cameras[h.Device]; !mine {
 			continue
 		}

@@ -21,6 +21,9 @@ type Pins struct {
 	Records []PinnedRecord `json:"records"`
 	// Heads are the newest items that were seen.
 	Heads []Head `json:"heads"`
+	// Household is the newest statement of the household that the hub gave, nil if it
+	// gave none.
+	Household *PinnedStatement `json:"household,omitempty"`
 }
 
 // PinnedRecord names an ownership record that verified for this owner.
@@ -29,6 +32,14 @@ type PinnedRecord struct {
 	Epoch    uint64    `json:"epoch"`
 	Revision uint64    `json:"revision"`
 	Hash     seal.Hash `json:"hash"`
+	// Given says that the hub itself gave it: then it has to have it.
+	Given bool `json:"given,omitempty"`
+}
+
+// PinnedStatement names a household's statement.
+type PinnedStatement struct {
+	Serial uint64    `json:"serial"`
+	Hash   seal.Hash `json:"hash"`
 }
 
 // Head is the newest item seen of a camera's newest chain in an epoch.
@@ -37,7 +48,22 @@ type Head struct {
 	Epoch  uint64  `json:"epoch"`
 	Chain  uint64  `json:"chain"`
 	Seq    uint64  `json:"seq"`
+	// Hash and Envelope are the item's; a head from before they were kept has none.
+	Hash     seal.Hash `json:"hash,omitzero"`
+	Envelope []byte    `json:"envelope,omitempty"`
+	// Through is up to where it is known what of the chain was missing, and Holes are the
+	// runs up to there that were missing and not explained, in order.
+	Through uint64      `json:"through,omitempty"`
+	Holes   [][2]uint64 `json:"holes,omitempty"`
 }
+
+// Ref is the head's place.
+func (h Head) Ref() seal.Ref {
+	return seal.Ref{Device: h.Device, Epoch: h.Epoch, Chain: h.Chain, Seq: h.Seq}
+}
+
+// maxHoles bounds a head's holes.
+const maxHoles = 256
 
 // State keeps a viewer's pins from one run to the next.
 type State interface {
@@ -50,7 +76,7 @@ type State interface {
 }
 
 // maxPins bounds the file of pins, in bytes: about 8,000 cameras.
-const maxPins = 4 << 20
+const maxPins = 16 << 20
 
 // FileState keeps pins in a file of a directory.
 type FileState struct {
@@ -82,7 +108,7 @@ func (s *FileState) Load() (Pins, error) {
 
 // Save replaces the file.
 func (s *FileState) Save(p Pins) error {
-	b, err := json.MarshalIndent(pinsFile{Version: 1, Pins: p}, "", "\t")
+	b, err := json.MarshalIndent(pinsFile{Version: pinsVersion, Pins: p}, "", "\t")
 	if err != nil {
 		return fmt.Errorf("encode viewer's pins: %w", err)
 	}
@@ -94,6 +120,9 @@ func (s *FileState) Save(p Pins) error {
 	}
 	return nil
 }
+
+// pinsVersion is the version that is written. Version 1 had less, and is read.
+const pinsVersion = 2
 
 // pinsFile is the file's form.
 type pinsFile struct {
@@ -108,7 +137,7 @@ func parsePins(b []byte) (Pins, error) {
 	if err := d.Decode(&f); err != nil {
 		return Pins{}, err
 	}
-	if f.Version != 1 {
+	if f.Version != 1 && f.Version != pinsVersion {
 		return Pins{}, fmt.Errorf("version %d is not known", f.Version)
 	}
 	for _, r := range f.Records {
@@ -116,12 +145,39 @@ func parsePins(b []byte) (Pins, error) {
 			return Pins{}, errors.New("a record's pin is not complete")
 		}
 	}
-	for _, h := range f.Heads {
+	for i, h := range f.Heads {
 		if h.Device == (seal.ID{}) || h.Epoch < 1 || h.Chain < 1 || h.Seq < 1 {
 			return Pins{}, errors.New("a chain's head is not complete")
 		}
+		if err := h.checkHoles(); err != nil {
+			return Pins{}, err
+		}
+		if len(h.Envelope) == 0 {
+			f.Heads[i].Envelope = nil
+		}
+		if len(h.Holes) == 0 {
+			f.Heads[i].Holes = nil
+		}
+	}
+	if p := f.Household; p != nil && (p.Serial < 1 || p.Hash.IsZero()) {
+		return Pins{}, errors.New("the household's statement is not complete")
 	}
 	return f.Pins, nil
+}
+
+// checkHoles holds the holes against their order and bounds.
+func (h Head) checkHoles() error {
+	last := uint64(0)
+	for _, r := range h.Holes {
+		if r[0] <= last || r[1] < r[0] || r[1] > h.Through {
+			return errors.New("a chain's holes are out of order")
+		}
+		last = r[1]
+	}
+	if len(h.Holes) > maxHoles || len(h.Envelope) > seal.MaxEnvelope {
+		return errors.New("a chain's head is too large")
+	}
+	return nil
 }
 
 // MemoryState keeps pins as long as the process lives: for a look that should
@@ -165,17 +221,53 @@ func (p Pins) newest(device seal.ID) (PinnedRecord, bool) {
 	return top, top.Epoch > 0
 }
 
-// seen takes an item's place into account, and says whether a head moved.
-func (p *Pins) seen(r seal.Ref) bool {
-	i := slices.IndexFunc(p.Heads, func(h Head) bool { return h.Device == r.Device && h.Epoch == r.Epoch })
+// newestGiven is the highest record of a device that the hub gave.
+func (p Pins) newestGiven(device seal.ID) (PinnedRecord, bool) {
+	var top PinnedRecord
+	for _, r := range p.Records {
+		if r.Given && r.Device == device && (r.Epoch > top.Epoch || r.Epoch == top.Epoch && r.Revision > top.Revision) {
+			top = r
+		}
+	}
+	return top, top.Epoch > 0
+}
+
+// index is where a record is pinned, or -1. Who gave it does not matter.
+func (p Pins) index(r PinnedRecord) int {
+	return slices.IndexFunc(p.Records, func(have PinnedRecord) bool {
+		have.Given = r.Given
+		return have == r
+	})
+}
+
+// head is the head of a device's epoch, nil if nothing was seen of it.
+func (p *Pins) head(device seal.ID, epoch uint64) *Head {
+	i := slices.IndexFunc(p.Heads, func(h Head) bool { return h.Device == device && h.Epoch == epoch })
 	if i < 0 {
-		p.Heads = append(p.Heads, Head(r))
+		return nil
+	}
+	return &p.Heads[i]
+}
+
+// seen takes an item into account, and says whether a head moved.
+func (p *Pins) seen(it *seal.Item) bool {
+	r := it.Header.Ref()
+	fresh := Head{
+		Device: r.Device, Epoch: r.Epoch, Chain: r.Chain, Seq: r.Seq,
+		Hash: it.Hash(), Envelope: slices.Clone(it.Envelope),
+	}
+	h := p.head(r.Device, r.Epoch)
+	switch {
+	case h == nil:
+		p.Heads = append(p.Heads, fresh)
 		return true
-	}
-	h := &p.Heads[i]
-	if r.Chain < h.Chain || r.Chain == h.Chain && r.Seq <= h.Seq {
+	case r.Chain < h.Chain || r.Chain == h.Chain && r.Seq < h.Seq:
 		return false
+	case r.Chain == h.Chain && r.Seq == h.Seq && !h.Hash.IsZero():
+		return false
+	case r.Chain == h.Chain:
+		fresh.Through, fresh.Holes = h.Through, h.Holes
 	}
-	*h = Head(r)
+	*h = fresh
 	return true
 }

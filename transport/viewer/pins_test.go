@@ -149,7 +149,7 @@ func TestPinsSurvive(t *testing.T) {
 // Pins that cannot be read stop the viewer: starting without them would forget
 // what must not be forgotten.
 func TestDamagedPins(t *testing.T) {
-	for _, text := range []string{"", "{", `{"version":2}`, `{"version":1,"more":1}`, `{"version":1,"records":[{}]}`, `{"version":1,"heads":[{}]}`} {
+	for _, text := range []string{"", "{", `{"version":3}`, `{"version":2,"household":{}}`, `{"version":2,"heads":[{"device":"` + strings.Repeat("a", 52) + `","epoch":1,"chain":1,"seq":1,"through":3,"holes":[[2,4]]}]}`, `{"version":1,"more":1}`, `{"version":1,"records":[{}]}`, `{"version":1,"heads":[{}]}`} {
 		path := t.TempDir()
 		state := openState(t, path)
 		if err := os.WriteFile(path+"/viewer.json", []byte(text), 0o600); err != nil {

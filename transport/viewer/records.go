@@ -26,10 +26,11 @@ func (v *Viewer) signIn(ctx context.Context) error {
 	if v.hub.token != "" {
 		return nil
 	}
-	id, err := v.hub.hubID(ctx)
+	id, retention, err := v.hub.hubID(ctx)
 	if err != nil {
 		return err
 	}
+	v.retention = retention
 	if v.pins.Hub != (seal.ID{}) && v.pins.Hub != id {
 		return fmt.Errorf("sign in: hub %s, pinned %s: %w", id.Short(), v.pins.Hub.Short(), ErrHubChanged)
 	}
@@ -54,16 +55,30 @@ func (v *Viewer) refresh(ctx context.Context) error {
 	if err := v.takeRecords(given); err != nil {
 		return err
 	}
-	switch words, err := v.hub.devices(ctx); {
+	if err := v.hear(ctx); err != nil {
+		return err
+	}
+	if err := v.lookAtHousehold(ctx); err != nil {
+		return err
+	}
+	v.stale, v.refreshed = false, time.Now()
+	v.hearMembers()
+	v.secondChance()
+	return nil
+}
+
+// hear fetches the hub's word on the cameras.
+func (v *Viewer) hear(ctx context.Context) error {
+	words, err := v.hub.devices(ctx)
+	switch {
 	case err == nil:
 		v.account.hear(words)
+		v.words, v.heard = words, time.Now()
 	case isTrouble(err):
 		return err
 	default: // it is only the hub's word
 		v.log.Warn("the hub's word on the cameras", "err", err)
 	}
-	v.stale, v.refreshed = false, time.Now()
-	v.secondChance()
 	return nil
 }
 
@@ -93,10 +108,11 @@ func (v *Viewer) takeRecords(given [][]byte) error {
 		more, err := pins.follow(o)
 		if err != nil {
 			refused[o.Record.Device] = err
+			v.judgeRecord(o, err)
 		}
 		fresh = append(fresh, more...)
 	}
-	if len(fresh) > 0 {
+	if marked := pins.mark(good); len(fresh) > 0 || marked {
 		if err := v.state.Save(pins); err != nil {
 			return err
 		}
@@ -113,8 +129,55 @@ func (v *Viewer) takeRecords(given [][]byte) error {
 			refused[device] = fmt.Errorf("epoch %d revision %d: %w", top.Epoch, top.Revision, errWithheld)
 		}
 	}
+	v.checkRollBack(good)
 	v.tellRecords(fresh, refused)
 	return nil
+}
+
+// mark notes which records the hub gave, and says whether that is new.
+func (p *Pins) mark(given []*ownership.Ownership) bool {
+	fresh := false
+	for _, o := range given {
+		i := p.index(PinnedRecord{Device: o.Record.Device, Epoch: o.Record.Epoch, Revision: o.Record.Revision, Hash: o.Hash()})
+		if i >= 0 && !p.Records[i].Given {
+			p.Records[i].Given, fresh = true, true
+		}
+	}
+	return fresh
+}
+
+// judgeRecord tells a record that contradicts one that is pinned: both sides signed two.
+func (v *Viewer) judgeRecord(o *ownership.Ownership, err error) {
+	if errors.Is(err, ownership.ErrSuccession) {
+		r := o.Record
+		v.find(Finding{
+			Name: FoundFork, Device: r.Device, Epoch: r.Epoch, From: r.Revision, To: r.Revision, Detail: err.Error(),
+		}.with("other-record", o.Bytes()))
+	}
+}
+
+// checkRollBack looks whether the hub still gives the newest record of each camera that
+// it gave before. One that it does not is asked for again before it is told.
+func (v *Viewer) checkRollBack(good []*ownership.Ownership) {
+	now := time.Now()
+	for device := range v.policy.Cameras {
+		top, ok := v.pins.newestGiven(device)
+		if !ok || slices.ContainsFunc(good, func(o *ownership.Ownership) bool { return o.Hash() == top.Hash }) {
+			delete(v.older, device)
+			continue
+		}
+		since, known := v.older[device]
+		switch {
+		case !known:
+			v.older[device] = now
+			v.pushOnce(job{kind: jobRecords}, now.Add(staleEvery))
+		case now.Sub(since) >= staleEvery:
+			v.find(Finding{
+				Name: FoundRollBack, Device: device, Epoch: top.Epoch, From: top.Revision, To: top.Revision,
+				Detail: fmt.Sprintf("it gave revision %d of epoch %d (%s) before, and gives it no more", top.Revision, top.Epoch, top.Hash),
+			})
+		}
+	}
 }
 
 // know pins a record that did not come from the hub.
@@ -152,7 +215,7 @@ func (v *Viewer) checkRecord(b []byte) (*ownership.Ownership, error) {
 func (p *Pins) follow(o *ownership.Ownership) ([]PinnedRecord, error) {
 	r := o.Record
 	pin := PinnedRecord{Device: r.Device, Epoch: r.Epoch, Revision: r.Revision, Hash: o.Hash()}
-	if slices.Contains(p.Records, pin) {
+	if p.index(pin) >= 0 {
 		return nil, nil
 	}
 	top, known := p.newest(r.Device)
@@ -168,7 +231,7 @@ func (p *Pins) follow(o *ownership.Ownership) ([]PinnedRecord, error) {
 	var added []PinnedRecord
 	if r.Revision > 1 {
 		before := PinnedRecord{Device: r.Device, Epoch: r.Epoch, Revision: r.Revision - 1, Hash: r.Previous}
-		if !slices.Contains(p.Records, before) {
+		if p.index(before) < 0 {
 			added = append(added, before)
 		}
 	}

@@ -16,6 +16,10 @@ const maxReports = 10_000
 // that does not the row is asked for again.
 func (v *Viewer) takeRow(r row) {
 	it, err := v.checkEnvelope(r)
+	if err != nil && v.tooSoon(err, r.Cursor) {
+		v.askRow(r.Cursor)
+		return
+	}
 	if err != nil {
 		v.withhold(err, Withheld{Cursor: r.Cursor}, it)
 		if worthAsking(err, v.doubts[r.Cursor]) {
@@ -24,13 +28,53 @@ func (v *Viewer) takeRow(r row) {
 		return
 	}
 	ref, hash := it.Header.Ref(), it.Hash()
-	if err := v.audit.Add(it.Header, hash); err != nil {
+	if err := v.add(it); err != nil {
 		v.takeKnown(err, it, r.Cursor)
 		return
 	}
 	v.settle(r.Cursor, ref)
-	v.headSeen(ref)
 	v.fetch(ref, hash, it.Size()+int(it.Header.BodySize))
+}
+
+// add takes an item into the account. Its errors are those of seal.Audit.Add; an item
+// that is refused changes nothing.
+func (v *Viewer) add(it *seal.Item) error {
+	h := it.Header
+	if _, _, taken := v.audit.At(h.Ref()); !taken {
+		if err := v.fits(it); err != nil {
+			return err
+		}
+	}
+	if err := v.audit.Add(h, it.Hash()); err != nil {
+		return err
+	}
+	v.kept.add(h.Ref(), it.Envelope)
+	v.arrived[h.Device], v.tookSome = time.Now(), true
+	if h.Kind == seal.KindGap {
+		v.gaps[h.Ref()] = true
+	}
+	v.headSeen(it)
+	return nil
+}
+
+// tooSoon says that an answer may be the owner's own by a record that is newer than
+// those that are known: they are fetched before it counts as anybody else's.
+func (v *Viewer) tooSoon(err error, cursor uint64) bool {
+	switch seal.ReasonOf(err) {
+	case seal.ReasonUnknownDevice, seal.ReasonWrongEpoch, seal.ReasonUnknownRecord:
+	default:
+		return false
+	}
+	came, known := v.unsure[cursor]
+	if !known && len(v.unsure) < maxDoubts {
+		came, known = time.Now(), true
+		v.unsure[cursor] = came
+	}
+	if !known || v.refreshed.After(came) || v.doubts[cursor] >= maxTries {
+		return false
+	}
+	v.stale = true
+	return true
 }
 
 // checkEnvelope reads a row and checks all that can be checked of it. The item
@@ -89,13 +133,12 @@ func (v *Viewer) takeBody(b []byte, j job) (again bool, err error) {
 		return worthAsking(err, j.tries), err
 	}
 	if !j.listed {
-		if err := v.audit.Add(it.Header, it.Hash()); err != nil {
+		if err := v.add(it); err != nil {
 			if seal.ReasonOf(err) != seal.ReasonReplayed { // its row may have come in the meantime
 				v.withhold(err, Withheld{Asked: &j.ref}, it)
 			}
 			return false, nil
 		}
-		v.headSeen(j.ref)
 	}
 	v.account.add(&v.account.sum.Verified)
 	v.open(it, b)
@@ -131,7 +174,7 @@ func (v *Viewer) open(it *seal.Item, b []byte) {
 		return
 	}
 	o := Opened{Header: it.Header, Hash: it.Hash(), Body: plain}
-	if err := v.readBody(&o); err != nil {
+	if err := v.readBody(&o, b); err != nil {
 		v.withhold(err, Withheld{Asked: &ref}, it)
 		return
 	}
@@ -143,8 +186,8 @@ func (v *Viewer) open(it *seal.Item, b []byte) {
 }
 
 // readBody reads the body of an item that speaks to programs, and takes what a
-// gap item explains into account.
-func (v *Viewer) readBody(o *Opened) error {
+// gap item explains into account. b is the whole item.
+func (v *Viewer) readBody(o *Opened, b []byte) error {
 	var err error
 	switch o.Header.Kind {
 	case seal.KindEvent:
@@ -153,12 +196,15 @@ func (v *Viewer) readBody(o *Opened) error {
 		o.Event = &e
 	case seal.KindCheckpoint:
 		var c seal.Checkpoint
-		c, err = seal.ParseCheckpoint(o.Body)
+		if c, err = seal.ParseCheckpoint(o.Body); err == nil {
+			v.hearCheckpoint(o.Header, c, b)
+		}
 		o.Checkpoint = &c
 	case seal.KindGap:
 		var g seal.Gap
 		if g, err = seal.ParseGap(o.Body); err == nil {
-			o.Gap = &g
+			o.Gap, v.tookSome = &g, true
+			delete(v.gaps, o.Header.Ref())
 			return v.audit.Explain(o.Header, g)
 		}
 	}
@@ -187,6 +233,7 @@ func (v *Viewer) withhold(err error, w Withheld, it *seal.Item) {
 	}
 	v.log.Info("withheld", "reason", string(w.Reason), "detail", w.Detail)
 	v.emit(w)
+	v.judge(w, it)
 }
 
 // queueReport has a misrouted header handed back, once.
@@ -200,11 +247,10 @@ func (v *Viewer) queueReport(it *seal.Item, why seal.Reason) {
 }
 
 // headSeen remembers how far a chain has come, from one run to the next.
-func (v *Viewer) headSeen(r seal.Ref) {
-	chain := r
-	chain.Seq = 0
-	v.tops[chain] = max(v.tops[chain], r.Seq)
-	if v.pins.seen(r) {
+func (v *Viewer) headSeen(it *seal.Item) {
+	r := it.Header.Ref()
+	v.tops[chainOf(r)] = max(v.tops[chainOf(r)], r.Seq)
+	if v.pins.seen(it) {
 		v.headsMove = true
 	}
 }

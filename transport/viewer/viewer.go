@@ -4,7 +4,8 @@
 // It owns the decision what may be shown, and the account of what was not: what
 // it withheld and why, what is missing, what a camera said that it dropped. It
 // pins the ownership records that it has seen, so that a hub cannot take it back
-// to an older one. It never hands out a byte that did not verify for its owner,
+// to an older one, and the heads of the chains. What a hub is caught at it names,
+// with its proof: docs/ref/findings.md. It never hands out a byte that did not verify for its owner,
 // and it trusts nothing that a hub says: a hub can delay, and be caught lying.
 //
 // docs/ref/hub-protocol.md is the protocol, docs/ref/sealed-item.md what a
@@ -80,6 +81,8 @@ type Options struct {
 	// Known are ownership records that the owner has from pairing: with them a viewer
 	// need not take its cameras from the hub. May be empty.
 	Known []*ownership.Ownership
+	// Heads are what other members have seen: the hub is held to it.
+	Heads []MemberHeads
 	// Log gets what a person might look into; nil logs nothing.
 	Log *slog.Logger
 }
@@ -115,6 +118,27 @@ type Viewer struct {
 	full      bool               // the last page was full: more may follow at once
 	headsMove bool               // pins.Heads changed since they were saved
 	emit      func(Event)        // where events go during Run or SyncOnce
+
+	// What findings are concluded from.
+	found     map[seal.Hash]bool    // what was told
+	forked    map[seal.Ref]bool     // the chains (Seq 0) of which a fork was told
+	runs      []run                 // the missing runs that were told
+	kept      *keep                 // envelopes, for proofs
+	expected  map[seal.Ref]Head     // heads that the hub must fit with
+	told      []Head                // those of them that other members told of
+	strangers [][]byte              // members' heads whose records are not known yet
+	settled   map[seal.Ref]settling // how far a chain (Seq 0) was delivered
+	beats     map[seal.Ref]bool     // the chains (Seq 0) that say something every five minutes
+	suspects  map[seal.Ref]*suspect // by the last item of a run
+	gaps      map[seal.Ref]bool     // gap items that were not opened, or not yet
+	unsure    map[uint64]time.Time  // rows of a device or record that is not known: when they came
+	arrived   map[seal.ID]time.Time // when an item of a camera came last
+	words     []deviceWord          // what the hub says of the cameras
+	heard     time.Time             // when it said so
+	quiet     map[seal.ID]quiet     // cameras from which nothing comes
+	older     map[seal.ID]time.Time // whose newest record was not given: since when
+	retention time.Duration         // how long the hub keeps items, by its word; 0 for ever
+	tookSome  bool                  // something was taken or explained since holes were noted
 
 	account *account
 }
@@ -157,7 +181,17 @@ func New(o Options) (*Viewer, error) {
 		homes: map[seal.Ref]uint64{}, rows: map[uint64]seal.Ref{}, doubts: map[uint64]int{}, tops: map[seal.Ref]uint64{},
 		asked: map[seal.Ref]bool{}, lost: map[seal.Ref]job{}, reports: map[seal.Hash]bool{},
 		account: newAccount(),
+		found:   map[seal.Hash]bool{}, forked: map[seal.Ref]bool{}, kept: newKeep(), expected: map[seal.Ref]Head{}, settled: map[seal.Ref]settling{},
+		beats: map[seal.Ref]bool{}, suspects: map[seal.Ref]*suspect{}, gaps: map[seal.Ref]bool{}, unsure: map[uint64]time.Time{},
+		arrived: map[seal.ID]time.Time{}, quiet: map[seal.ID]quiet{}, older: map[seal.ID]time.Time{}, tookSome: true,
 	}
+	for _, m := range o.Heads {
+		if m.Owner != o.Keys.Owner {
+			return nil, fmt.Errorf("make viewer: the heads are those of owner %s, not of %s", m.Owner.Short(), o.Keys.Owner.Short())
+		}
+		v.strangers = append(v.strangers, m.Envelopes...)
+	}
+	v.expectHeads()
 	for _, record := range o.Known {
 		if err := v.know(record); err != nil {
 			return nil, fmt.Errorf("make viewer: %w", err)
@@ -305,6 +339,7 @@ func (v *Viewer) round(ctx context.Context, wait time.Duration) (more bool, err 
 	}
 	v.askMissing()
 	v.tellMissing()
+	v.examine()
 	if len(rows) == 0 {
 		if err := v.saveHeads(); err != nil {
 			return true, err
