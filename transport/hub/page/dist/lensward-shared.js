@@ -6,6 +6,14 @@ function hex(bytes2) {
   for (const b of bytes2) out += HEX[b >> 4] + HEX[b & 15];
   return out;
 }
+function unhex(text2) {
+  if (typeof text2 !== "string" || text2.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text2)) {
+    throw new Error("not lower-case hex");
+  }
+  const out = new Uint8Array(text2.length / 2);
+  for (let i = 0; i < out.length; i++) out[i] = parseInt(text2.slice(2 * i, 2 * i + 2), 16);
+  return out;
+}
 function base64url(bytes2) {
   let binary = "";
   for (let i = 0; i < bytes2.length; i += 32768) {
@@ -97,193 +105,6 @@ function refuse(reason, detail) {
 }
 function reasonOf(err) {
   return err instanceof Refusal ? err.reason : "";
-}
-
-// transport/hub/page/src/audit.js
-var Audit = class {
-  #chains = /* @__PURE__ */ new Map();
-  /** Takes a header and its hash into account, or refuses: replayed, fork, broken-chain. */
-  add(header, hash) {
-    const { device, epoch, chain: chain2, seq, prev } = header;
-    const c = this.#chain(device, epoch, chain2);
-    const have = c.items.get(seq);
-    if (have?.hash === hash) throw refuse("replayed", `item ${seq} was already taken`);
-    if (have) throw refuse("fork", `item ${seq} is not the one that was taken before`);
-    const before = c.items.get(seq - 1);
-    if (before && before.hash !== prev) throw refuse("broken-chain", `item ${seq} does not follow item ${seq - 1}`);
-    const after = c.items.get(seq + 1);
-    if (after && after.prev !== hash) throw refuse("broken-chain", `item ${seq} is not the one that item ${seq + 1} follows`);
-    c.items.set(seq, { prev, hash });
-    c.head = Math.max(c.head, seq);
-  }
-  /** Takes a gap item's body into account; refuses one that contradicts the items beside a range. */
-  explain({ device, epoch }, gap) {
-    for (const d of gap.dropped) {
-      const c = this.#chain(device, epoch, d.chain);
-      const before = c.items.get(d.from - 1);
-      if (before && before.hash !== d.firstPrev) throw refuse("broken-chain", `dropped item ${d.from} does not follow item ${d.from - 1}`);
-      const after = c.items.get(d.to + 1);
-      if (after && after.prev !== d.lastHash) throw refuse("broken-chain", `item ${d.to + 1} does not follow dropped item ${d.to}`);
-    }
-    for (const d of gap.dropped) {
-      const c = this.#chain(device, epoch, d.chain);
-      c.head = Math.max(c.head, d.to);
-      if (!c.dropped.some((x) => x.from === d.from && x.to === d.to && x.lastHash === d.lastHash)) c.dropped.push(d);
-    }
-  }
-  /** Takes into account that a chain went at least as far as this, as an earlier visit saw. */
-  expect({ device, epoch, chain: chain2, seq }) {
-    const c = this.#chain(device, epoch, chain2);
-    c.head = Math.max(c.head, seq);
-  }
-  has({ device, epoch, chain: chain2, seq }) {
-    return this.#chains.get(`${device}/${epoch}/${chain2}`)?.items.has(seq) ?? false;
-  }
-  /** What is missing below each chain's head. The work is in proportion to what is known, not to the head. @returns {Missing[]} */
-  missing() {
-    const out = [];
-    for (const c of this.#chains.values()) {
-      let next = 1;
-      const seqs = [...c.items.keys()].sort((a, b) => a - b);
-      for (const seq of [...seqs, c.head + 1]) {
-        if (seq > next) out.push(...c.split(next, seq - 1));
-        next = seq + 1;
-      }
-    }
-    return out.sort((a, b) => compareText(a.device, b.device) || a.epoch - b.epoch || a.chain - b.chain || a.from - b.from);
-  }
-  #chain(device, epoch, chain2) {
-    const key2 = `${device}/${epoch}/${chain2}`;
-    if (!this.#chains.has(key2)) this.#chains.set(key2, new Chain(device, epoch, chain2));
-    return this.#chains.get(key2);
-  }
-};
-var Chain = class {
-  items = /* @__PURE__ */ new Map();
-  head = 0;
-  dropped = [];
-  constructor(device, epoch, chain2) {
-    this.name = { device, epoch, chain: chain2 };
-  }
-  /** Cuts a missing run where the camera's word on it changes. */
-  split(from, to) {
-    const out = [];
-    const ranges = this.dropped.filter((d) => d.to >= from && d.from <= to).sort((a, b) => a.from - b.from);
-    let at = from;
-    for (const d of ranges) {
-      if (d.to < at) continue;
-      if (d.from > at) this.#push(out, at, d.from - 1, null);
-      this.#push(out, Math.max(at, d.from), Math.min(to, d.to), { kind: d.kind, reason: d.reason });
-      at = Math.min(to, d.to) + 1;
-    }
-    if (at <= to) this.#push(out, at, to, null);
-    return out;
-  }
-  #push(out, from, to, dropped) {
-    const last = out[out.length - 1];
-    const same = last && last.to === from - 1 && last.dropped?.reason === dropped?.reason && last.dropped?.kind === dropped?.kind;
-    if (same) last.to = to;
-    else out.push({ ...this.name, from, to, dropped });
-  }
-};
-function compareText(a, b) {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-// transport/hub/page/src/json.js
-var MAX_DEPTH = 16;
-function parseJSON(text2) {
-  const value = JSON.parse(text2);
-  checkNames(text2);
-  return value;
-}
-function checkNames(text2) {
-  const stack = [];
-  let last = null;
-  for (let i = 0; i < text2.length; i++) {
-    const c = text2[i];
-    if (c === '"') {
-      const end = stringEnd(text2, i);
-      last = text2.slice(i, end);
-      i = end - 1;
-    } else if (c === "{" || c === "[") {
-      stack.push(c === "{" ? /* @__PURE__ */ new Set() : null);
-      if (stack.length > MAX_DEPTH) throw new SyntaxError("JSON nested too deeply");
-    } else if (c === "}" || c === "]") {
-      stack.pop();
-    } else if (c === ":") {
-      const names = stack[stack.length - 1];
-      const name = JSON.parse(last);
-      if (names.has(name)) throw new SyntaxError(`JSON with the name ${last} twice`);
-      names.add(name);
-    }
-  }
-}
-function stringEnd(text2, start) {
-  let i = start + 1;
-  while (text2[i] !== '"') i += text2[i] === "\\" ? 2 : 1;
-  return i + 1;
-}
-
-// transport/hub/page/src/bodies.js
-var MAX_BODY = 96 << 10;
-var MAX_DROPPED = 256;
-var CAUSES = ["motion", "covered", "moved"];
-var MAX_ZONES = 32;
-var MAX_ZONE_NAME = 160;
-var BodyError = class extends Error {
-  constructor(message) {
-    super(message);
-    this.name = "BodyError";
-  }
-};
-function parse(bytes2, what) {
-  if (bytes2.length > MAX_BODY) throw new BodyError(`the ${what} is too large`);
-  let value;
-  try {
-    value = parseJSON(fromUTF8(bytes2));
-  } catch (err) {
-    throw new BodyError(`the ${what} is not JSON: ${err.message}`);
-  }
-  if (value === null || typeof value !== "object" || Array.isArray(value)) throw new BodyError(`the ${what} is no object`);
-  return value;
-}
-var isCount = (v) => Number.isSafeInteger(v) && v >= 0;
-var isPlace = (v) => isCount(v) && v >= 1;
-var isShare = (v) => typeof v === "number" && v >= 0 && v <= 1;
-var isZone = (v) => typeof v === "string" && v !== "" && utf8(v).length <= MAX_ZONE_NAME;
-var isHash = (v) => typeof v === "string" && /^[0-9a-f]{64}$/.test(v);
-function must(holds, message) {
-  if (!holds) throw new BodyError(message);
-}
-function parseEvent(bytes2) {
-  const { start = 0, end = 0, score = 0, box = [0, 0, 0, 0], parts = 0, lost_parts: lostParts = 0, continues = "", cause = "", zones = [] } = parse(bytes2, "event");
-  must(isCount(start) && isCount(end) && start <= end, "the event's times are out of range");
-  must(isShare(score) && Array.isArray(box) && box.length === 4 && box.every(isShare), "the event's score or box is out of range");
-  must(isCount(parts) && isCount(lostParts), "the event's parts are no counts");
-  must(continues === "" || /^[0-9a-f]{32}$/.test(continues), "the event continues something that is no event");
-  must(cause === "" || CAUSES.includes(cause), "the event's cause is not known");
-  must(Array.isArray(zones) && zones.length <= MAX_ZONES && zones.every(isZone), "the event's zones are out of range");
-  return { start, end, score, box, parts, lostParts, continues, cause: cause || "motion", zones };
-}
-function parseCheckpoint(bytes2) {
-  const { cause = "", depth = 0, bytes: waiting = 0, dropped = 0, aside = 0, uptime = 0 } = parse(bytes2, "checkpoint");
-  must(typeof cause === "string", "the checkpoint's cause is no text");
-  must([depth, waiting, dropped, aside, uptime].every(isCount), "a count in the checkpoint is out of range");
-  return { cause, depth, waiting, dropped, aside, uptime };
-}
-function parseGap(bytes2) {
-  const { dropped } = parse(bytes2, "gap");
-  must(Array.isArray(dropped) && dropped.length >= 1 && dropped.length <= MAX_DROPPED, "the gap's ranges are missing or too many");
-  return {
-    dropped: dropped.map((d) => {
-      must(d !== null && typeof d === "object", "a range in the gap is no object");
-      must(isPlace(d.chain) && isPlace(d.from) && isPlace(d.to) && d.from <= d.to, "a range in the gap is out of range");
-      must(isHash(d.first_prev) && isHash(d.last_hash), "a range in the gap has no hashes");
-      must(isCount(d.kind) && typeof d.reason === "string" && d.reason.length <= 64, "a range in the gap says no kind or reason");
-      return { chain: d.chain, from: d.from, to: d.to, firstPrev: d.first_prev, lastHash: d.last_hash, kind: d.kind, reason: d.reason };
-    })
-  };
 }
 
 // transport/hub/page/node_modules/@noble/hashes/utils.js
@@ -623,8 +444,8 @@ var hkdf = (hash, ikm, salt, info, length) => {
   ahash(hash);
   if (salt === void 0)
     salt = new Uint8Array(hash.outputLen);
-  const HMAC = hmac.create(hash, salt).update(ikm);
-  return expand(hash, HMAC.digest(), info, length, HMAC);
+  const HMAC2 = hmac.create(hash, salt).update(ikm);
+  return expand(hash, HMAC2.digest(), info, length, HMAC2);
 };
 
 // transport/hub/page/node_modules/@noble/hashes/_u64.js
@@ -1402,15 +1223,15 @@ function XorAndSalsa(prev, pi, input, ii, out, oi) {
   out[oi++] = y15 + x15 | 0;
 }
 function BlockMix(input, ii, out, oi, r) {
-  let head2 = oi + 0;
+  let head3 = oi + 0;
   let tail = oi + 16 * r;
   for (let i = 0; i < 16; i++)
     out[tail + i] = input[ii + (2 * r - 1) * 16 + i];
-  for (let i = 0; i < r; i++, head2 += 16, ii += 16) {
-    XorAndSalsa(out, tail, input, ii, out, head2);
+  for (let i = 0; i < r; i++, head3 += 16, ii += 16) {
+    XorAndSalsa(out, tail, input, ii, out, head3);
     if (i > 0)
       tail += 16;
-    XorAndSalsa(out, head2, input, ii += 16, out, tail);
+    XorAndSalsa(out, head3, input, ii += 16, out, tail);
   }
 }
 var SCRYPT_DEFAULT_MAXMEM = 128 * 8 * (2 ** 20 + 1 + 1);
@@ -2663,7 +2484,7 @@ var FIELD_FIELDS = [
   "mulN",
   "sqrN"
 ];
-function validateField(field) {
+function validateField(field2) {
   const initial = {
     ORDER: "bigint",
     BYTES: "number",
@@ -2673,8 +2494,8 @@ function validateField(field) {
     map[val] = "function";
     return map;
   }, initial);
-  validateObject(field, opts2);
-  return field;
+  validateObject(field2, opts2);
+  return field2;
 }
 function FpPow(Fp, num, power) {
   if (power < _0n2)
@@ -3082,12 +2903,12 @@ function mulEndoUnsafe(Point, point, k1, k2) {
   }
   return { p1, p2 };
 }
-function createField(order, field, isLE4) {
-  if (field) {
-    if (field.ORDER !== order)
+function createField(order, field2, isLE4) {
+  if (field2) {
+    if (field2.ORDER !== order)
       throw new Error("Field.ORDER must match order: Fp == p, Fn == n");
-    validateField(field);
-    return field;
+    validateField(field2);
+    return field2;
   } else {
     return Field(order, { isLE: isLE4 });
   }
@@ -3492,9 +3313,9 @@ function weierstrass(params, extraOpts = {}) {
     abytes4(bytes2, void 0, "Point");
     const { publicKey: comp, publicKeyUncompressed: uncomp } = lengths;
     const length = bytes2.length;
-    const head2 = bytes2[0];
+    const head3 = bytes2[0];
     const tail = bytes2.subarray(1);
-    if (length === comp && (head2 === 2 || head2 === 3)) {
+    if (length === comp && (head3 === 2 || head3 === 3)) {
       const x = Fp.fromBytes(tail);
       if (!Fp.isValid(x))
         throw new Error("bad point: is not on curve, wrong x");
@@ -3508,11 +3329,11 @@ function weierstrass(params, extraOpts = {}) {
       }
       assertCompressionIsSupported();
       const evenY = Fp.isOdd(y);
-      const evenH = (head2 & 1) === 1;
+      const evenH = (head3 & 1) === 1;
       if (evenH !== evenY)
         y = Fp.neg(y);
       return { x, y };
-    } else if (length === uncomp && head2 === 4) {
+    } else if (length === uncomp && head3 === 4) {
       const L = Fp.BYTES;
       const x = Fp.fromBytes(tail.subarray(0, L));
       const y = Fp.fromBytes(tail.subarray(L, L * 2));
@@ -4792,16 +4613,16 @@ function expand2(hash, prk, info, length = 32) {
   else
     abytes4(info, void 0, "info");
   const okm = new Uint8Array(blocks * olen);
-  const HMAC = hmac2.create(hash, prk);
-  const HMACTmp = HMAC._cloneInto();
-  const T = new Uint8Array(HMAC.outputLen);
+  const HMAC2 = hmac2.create(hash, prk);
+  const HMACTmp = HMAC2._cloneInto();
+  const T = new Uint8Array(HMAC2.outputLen);
   for (let counter = 0; counter < blocks; counter++) {
     HKDF_COUNTER2[0] = counter + 1;
     HMACTmp.update(counter === 0 ? EMPTY_BUFFER2 : T).update(info).update(HKDF_COUNTER2).digestInto(T);
     okm.set(T, olen * counter);
-    HMAC._cloneInto(HMACTmp);
+    HMAC2._cloneInto(HMACTmp);
   }
-  HMAC.destroy();
+  HMAC2.destroy();
   HMACTmp.destroy();
   clean3(T, HKDF_COUNTER2);
   return okm.slice(0, length);
@@ -5192,7 +5013,7 @@ var genCrystals = (opts2) => {
     return out;
   }
   const nttZetas2 = getZettas();
-  const field = {
+  const field2 = {
     add: (a, b) => mod4((a | 0) + (b | 0)) | 0,
     sub: (a, b) => mod4((a | 0) - (b | 0)) | 0,
     mul: (a, b) => mod4((a | 0) * (b | 0)) | 0,
@@ -5207,8 +5028,8 @@ var genCrystals = (opts2) => {
     skipStages: isKyber ? 1 : 0,
     brp: false
   };
-  const dif = FFTCore(field, { dit: false, ...nttOpts });
-  const dit = FFTCore(field, { dit: true, ...nttOpts });
+  const dif = FFTCore(field2, { dit: false, ...nttOpts });
+  const dit = FFTCore(field2, { dit: true, ...nttOpts });
   const NTT2 = {
     encode: (r) => {
       return dif(r);
@@ -6185,19 +6006,19 @@ var FIELD_FIELDS2 = [
   "mulN",
   "sqrN"
 ];
-function validateField2(field) {
-  aobject3(field, "field");
-  if (typeof field.ORDER !== "bigint")
-    throw new TypeError('param "ORDER" is invalid: expected bigint, got ' + typeof field.ORDER);
-  asafenumber(field.BYTES, "BYTES");
-  asafenumber(field.BITS, "BITS");
+function validateField2(field2) {
+  aobject3(field2, "field");
+  if (typeof field2.ORDER !== "bigint")
+    throw new TypeError('param "ORDER" is invalid: expected bigint, got ' + typeof field2.ORDER);
+  asafenumber(field2.BYTES, "BYTES");
+  asafenumber(field2.BITS, "BITS");
   for (const name of FIELD_FIELDS2)
-    afunction(field[name], "field." + name);
-  if (field.BYTES < 1 || field.BITS < 1)
+    afunction(field2[name], "field." + name);
+  if (field2.BYTES < 1 || field2.BITS < 1)
     throw new Error("invalid field: expected BYTES/BITS > 0");
-  if (field.ORDER <= _1n9)
-    throw new Error("invalid field: expected ORDER > 1, got " + field.ORDER);
-  return field;
+  if (field2.ORDER <= _1n9)
+    throw new Error("invalid field: expected ORDER > 1, got " + field2.ORDER);
+  return field2;
 }
 function FpInvertBatch2(Fp, nums, passZero = false) {
   validateField2(Fp);
@@ -6465,11 +6286,11 @@ function validateMSMPoints(points, c) {
       throw new Error("invalid point at index " + i);
   });
 }
-function validateMSMScalars(scalars, field, maxScalar) {
+function validateMSMScalars(scalars, field2, maxScalar) {
   if (!Array.isArray(scalars))
     throw new Error("array of scalars expected");
   scalars.forEach((s, i) => {
-    const ok = maxScalar === void 0 ? field.isValid(s) : isPosBig2(s) && s < maxScalar;
+    const ok = maxScalar === void 0 ? field2.isValid(s) : isPosBig2(s) && s < maxScalar;
     if (!ok)
       throw new Error("invalid scalar at index " + i);
   });
@@ -6756,12 +6577,12 @@ function mulAddUnsafe(c, points, scalars, allowOversized = false) {
   const digits = scalars.map((n) => wnafDigits(n, 4));
   return wnafWalk(c.ZERO, tables, digits);
 }
-function createField2(order, field, isLE4) {
-  if (field) {
-    if (field.ORDER !== order)
+function createField2(order, field2, isLE4) {
+  if (field2) {
+    if (field2.ORDER !== order)
       throw new Error("Field.ORDER must match order: Fp == p, Fn == n");
-    validateField2(field);
-    return field;
+    validateField2(field2);
+    return field2;
   } else {
     return Field2(order, { isLE: isLE4 });
   }
@@ -7019,11 +6840,11 @@ function weierstrass2(params, extraOpts = {}) {
     abytes5(bytes2, void 0, "Point");
     const { publicKey: comp, publicKeyUncompressed: uncomp } = lengths;
     const length = bytes2.length;
-    const head2 = bytes2[0];
+    const head3 = bytes2[0];
     const tail = bytes2.subarray(1);
-    if (allowInfinityPoint && length === 1 && head2 === 0)
+    if (allowInfinityPoint && length === 1 && head3 === 0)
       return { x: Fp.ZERO, y: Fp.ZERO };
-    if (length === comp && (head2 === 2 || head2 === 3)) {
+    if (length === comp && (head3 === 2 || head3 === 3)) {
       const x = Fp.fromBytes(tail);
       if (!Fp.isValid(x))
         throw new Error("bad point: is not on curve, wrong x");
@@ -7037,11 +6858,11 @@ function weierstrass2(params, extraOpts = {}) {
       }
       assertCompressionIsSupported();
       const evenY = Fp.isOdd(y);
-      const evenH = (head2 & 1) === 1;
+      const evenH = (head3 & 1) === 1;
       if (evenH !== evenY)
         y = Fp.neg(y);
       return { x, y };
-    } else if (length === uncomp && head2 === 4) {
+    } else if (length === uncomp && head3 === 4) {
       const L = Fp.BYTES;
       const x = Fp.fromBytes(tail.subarray(0, L));
       const y = Fp.fromBytes(tail.subarray(L, L * 2));
@@ -9081,8 +8902,8 @@ var Encrypter = class {
       stanzas.push(...await recipient.wrapFileKey(fileKey));
     }
     const labelHeader = new TextEncoder().encode("header");
-    const hmacKey = hkdf(sha2562, fileKey, void 0, labelHeader, 32);
-    const mac = hmac(sha2562, hmacKey, encodeHeaderNoMAC(stanzas));
+    const hmacKey2 = hkdf(sha2562, fileKey, void 0, labelHeader, 32);
+    const mac = hmac(sha2562, hmacKey2, encodeHeaderNoMAC(stanzas));
     const header = encodeHeader(stanzas, mac);
     const nonce = randomBytes(16);
     const labelPayload = new TextEncoder().encode("payload");
@@ -9185,8 +9006,8 @@ var Decrypter = class {
     if (fileKey === null)
       throw Error("no identity matched any of the file's recipients");
     const label = new TextEncoder().encode("header");
-    const hmacKey = hkdf(sha2562, fileKey, void 0, label, 32);
-    const mac = hmac(sha2562, hmacKey, h.headerNoMAC);
+    const hmacKey2 = hkdf(sha2562, fileKey, void 0, label, 32);
+    const mac = hmac(sha2562, hmacKey2, h.headerNoMAC);
     if (!compareBytes(h.MAC, mac))
       throw Error("invalid header HMAC");
     return { fileKey, headerSize: h.headerSize, rest: h.rest };
@@ -9215,7 +9036,7 @@ function isCryptoKey3(key2) {
 }
 
 // transport/hub/page/src/cbor.js
-var MAX_DEPTH2 = 4;
+var MAX_DEPTH = 4;
 var MAX_ARRAY = 256;
 var MAX_MAP = 64;
 var CBORError = class extends Error {
@@ -9241,7 +9062,7 @@ function decode(bytes2) {
 }
 function decodeFirst(bytes2) {
   const r = { bytes: bytes2, at: 0, flaw: null };
-  const value = readValue(r, MAX_DEPTH2);
+  const value = readValue(r, MAX_DEPTH);
   return { value, end: r.at, flaw: r.flaw };
 }
 var BREAK = /* @__PURE__ */ Symbol("break");
@@ -9489,6 +9310,341 @@ async function sign1(privateKey, payload) {
   return encode(new Tagged(TAG_SIGN1, [PROTECTED, /* @__PURE__ */ new Map(), payload, signature]));
 }
 
+// transport/hub/page/src/ownership.js
+var MAX_OWNERSHIP = 64 << 10;
+var MAX_RECORD = 60 << 10;
+var MAX_ACCEPTANCE = 2 << 10;
+var MAX_RECIPIENTS = 8;
+var MAX_VIEWERS = 64;
+var LABEL_RECORD = "lensward/ownership/1";
+var LABEL_ACCEPTANCE = "lensward/acceptance/1";
+var LABEL_RELEASE = "lensward/release/1";
+var HOUSEHOLD = 1;
+var OWNER = 1;
+var isBytes6 = (v) => v instanceof Uint8Array;
+var isHash = (v) => isBytes6(v) && v.length === 32;
+var isCount = (v) => Number.isSafeInteger(v) && v >= 0;
+var isPlace = (v) => isCount(v) && v >= 1;
+var isOneOf = (most) => (v) => isPlace(v) && v <= most;
+var isName = (v) => typeof v === "string" && /^\P{Cc}{1,64}$/u.test(v);
+var RECORD = /* @__PURE__ */ new Map([
+  [0, ["label", (v) => v === LABEL_RECORD]],
+  [1, ["device", isHash]],
+  [2, ["deviceKey", isP256SPKI]],
+  [3, ["owner", isHash]],
+  [4, ["ownerKey", isP256SPKI]],
+  [5, ["epoch", isPlace]],
+  [6, ["revision", isPlace]],
+  [7, ["previous", (v) => isHash(v) && v.some((b) => b !== 0), "optional"]],
+  [8, ["acquired", isOneOf(3)]],
+  [9, ["created", isCount]],
+  [10, ["recipients", (v) => Array.isArray(v) && v.length >= 1 && v.length <= MAX_RECIPIENTS]],
+  [11, ["viewers", (v) => Array.isArray(v) && v.length >= 1 && v.length <= MAX_VIEWERS, "optional"]]
+]);
+var RECIPIENT = /* @__PURE__ */ new Map([[1, ["kind", isOneOf(2)]], [2, ["age", (v) => typeof v === "string"]]]);
+var VIEWER = /* @__PURE__ */ new Map([
+  [1, ["key", isP256SPKI]],
+  [2, ["name", isName]],
+  [3, ["role", isOneOf(3)]],
+  [4, ["until", isPlace, "optional"]]
+]);
+var ACCEPTANCE = /* @__PURE__ */ new Map([
+  [0, ["label", (v) => v === LABEL_ACCEPTANCE]],
+  [1, ["record", isHash]],
+  [2, ["device", isHash]],
+  [3, ["boot", isPlace]],
+  [4, ["protection", isOneOf(2)]],
+  [5, ["accepted", isCount]],
+  [6, ["firmware", isName]]
+]);
+async function parseOwnership(raw) {
+  if (raw.length > MAX_OWNERSHIP) throw refuse("too-large", `ownership of ${raw.length} bytes, at most ${MAX_OWNERSHIP}`);
+  const pair = canonical(() => decode(raw));
+  if (!Array.isArray(pair) || pair.length !== 2 || !pair.every(isBytes6)) throw refuse("malformed", "not a record with its acceptance");
+  const signed = half(pair[0], MAX_RECORD);
+  const accepted = half(pair[1], MAX_ACCEPTANCE);
+  const record = readRecord(signed);
+  const acceptance = fields(payloadMap(accepted, LABEL_ACCEPTANCE), ACCEPTANCE, "acceptance");
+  return {
+    record: printable(record),
+    acceptance: printable(acceptance),
+    hash: hex(await sha256(signed.payload)),
+    bytes: raw,
+    statements: { signed, accepted }
+  };
+}
+function readRecord(signed) {
+  const record = fields(payloadMap(signed, LABEL_RECORD), RECORD, "record");
+  checkRecord(record);
+  return record;
+}
+async function signRecord(rootKey, says) {
+  const map = /* @__PURE__ */ new Map([
+    [0, LABEL_RECORD],
+    [1, await sha256(says.deviceKey)],
+    [2, says.deviceKey],
+    [3, unbase32(says.owner)],
+    [4, says.ownerKey],
+    [5, says.epoch],
+    [6, says.revision],
+    [8, says.acquired],
+    [9, says.created],
+    [10, says.recipients.map(({ kind, age }) => /* @__PURE__ */ new Map([[1, kind], [2, age]]))]
+  ]);
+  if (says.previous) map.set(7, says.previous);
+  if (says.viewers.length > 0) map.set(11, says.viewers.map(viewerMap));
+  const payload = encode(map);
+  const bytes2 = await sign1(rootKey, payload);
+  readRecord(half(bytes2, MAX_RECORD));
+  return { bytes: bytes2, hash: hex(await sha256(payload)) };
+}
+function viewerMap({ key: key2, name, role, until }) {
+  const map = /* @__PURE__ */ new Map([[1, key2], [2, name], [3, role]]);
+  if (until) map.set(4, until);
+  return map;
+}
+function signRelease(rootKey, { record, hash }, expires) {
+  return sign1(rootKey, encode(/* @__PURE__ */ new Map([
+    [0, LABEL_RELEASE],
+    [1, unbase32(record.device)],
+    [2, unbase32(record.owner)],
+    [3, record.ownerKey],
+    [4, record.epoch],
+    [5, unhex(hash)],
+    [7, expires]
+  ])));
+}
+function canonical(read2) {
+  try {
+    return read2();
+  } catch (err) {
+    if (err instanceof CBORError) throw refuse(err.kind, err.message);
+    throw err;
+  }
+}
+function half(raw, limit) {
+  const statement = parseEnvelope(raw, limit);
+  if (statement.envelope.length !== raw.length) throw refuse("malformed", "bytes after the envelope");
+  return statement;
+}
+function payloadMap({ payload }, label) {
+  const { value, end, flaw } = canonical(() => decodeFirst(payload));
+  if (!(value instanceof Map) || end !== payload.length) throw refuse("malformed", "the payload is not one map");
+  const says = value.get(0);
+  const family = label.slice(0, label.lastIndexOf("/") + 1);
+  if (typeof says === "string" && says.startsWith(family) && says !== label) throw refuse("unknown-version", JSON.stringify(says));
+  if (flaw) throw refuse("not-canonical", flaw.message);
+  return value;
+}
+function fields(map, rules, what) {
+  if (!(map instanceof Map)) throw refuse("malformed", `the ${what} is no map`);
+  for (const key2 of map.keys()) if (!rules.has(key2)) throw refuse("not-canonical", `the ${what} has an entry ${key2} that is not known`);
+  const out = {};
+  for (const [key2, [name, holds, optional]] of rules) {
+    if (!map.has(key2) && optional) continue;
+    if (!map.has(key2)) throw refuse("not-canonical", `the ${what} has no ${name}`);
+    if (!holds(map.get(key2))) throw refuse("bad-field", `the ${what}'s ${name} breaks its rule`);
+    out[name] = map.get(key2);
+  }
+  return out;
+}
+function checkRecord(record) {
+  if (record.revision > 1 && !record.previous) throw refuse("bad-field", "a later revision that names no record before it");
+  record.recipients = record.recipients.map((r) => fields(r, RECIPIENT, "recipient"));
+  record.viewers = (record.viewers ?? []).map((v) => fields(v, VIEWER, "viewer"));
+  const quantum = record.recipients.map((r) => recipientKind(r.age));
+  if (new Set(quantum).size !== 1) throw refuse("bad-field", "recipients of mixed strength");
+  if (!record.recipients.some((r) => r.kind === 1)) throw refuse("bad-field", "no household recipient");
+  if (new Set(record.viewers.map((v) => hex(v.key))).size !== record.viewers.length) throw refuse("bad-field", "a viewer that is listed twice");
+  if (record.viewers.some((v) => v.role === 3 && !v.until)) throw refuse("bad-field", "a guest without a date");
+}
+function recipientKind(recipient) {
+  const match = /^age1(pq1)?[02-9ac-hj-np-z]+$/.exec(recipient);
+  try {
+    if (!match) throw new Error("another kind");
+    new Encrypter().addRecipient(recipient);
+    return match[1] ? "hybrid" : "x25519";
+  } catch (err) {
+    throw refuse("bad-field", `a recipient that is none: ${err.message}`);
+  }
+}
+function printable(fields2) {
+  const out = { ...fields2 };
+  for (const name of ["device", "owner"]) if (out[name]) out[name] = base32(out[name]);
+  for (const name of ["previous", "record"]) if (out[name]) out[name] = hex(out[name]);
+  return out;
+}
+async function verifyOwnership({ record, acceptance, hash, statements }) {
+  const owner = await key(record.ownerKey, "owner");
+  const device = await key(record.deviceKey, "device");
+  if (base32(await sha256(record.ownerKey)) !== record.owner) throw refuse("bad-field", "the owner ID is not the hash of the owner key");
+  if (base32(await sha256(record.deviceKey)) !== record.device) throw refuse("device-mismatch", "the device ID is not the hash of the device key");
+  if (!await verifySignature(owner, statements.signed)) throw refuse("bad-signature", "the owner did not sign this record");
+  if (acceptance.record !== hash || acceptance.device !== record.device) throw refuse("bad-field", "the acceptance is of another record or device");
+  if (!await verifySignature(device, statements.accepted)) throw refuse("bad-signature", "the device did not accept this record");
+}
+async function key(spki, whose) {
+  try {
+    return await importPublicKey(spki);
+  } catch (err) {
+    throw refuse("bad-field", `the ${whose} key: ${err.message}`);
+  }
+}
+
+// transport/hub/page/src/json.js
+var MAX_DEPTH2 = 16;
+function parseJSON(text2) {
+  const value = JSON.parse(text2);
+  checkNames(text2);
+  return value;
+}
+function checkNames(text2) {
+  const stack = [];
+  let last = null;
+  for (let i = 0; i < text2.length; i++) {
+    const c = text2[i];
+    if (c === '"') {
+      const end = stringEnd(text2, i);
+      last = text2.slice(i, end);
+      i = end - 1;
+    } else if (c === "{" || c === "[") {
+      stack.push(c === "{" ? /* @__PURE__ */ new Set() : null);
+      if (stack.length > MAX_DEPTH2) throw new SyntaxError("JSON nested too deeply");
+    } else if (c === "}" || c === "]") {
+      stack.pop();
+    } else if (c === ":") {
+      const names = stack[stack.length - 1];
+      const name = JSON.parse(last);
+      if (names.has(name)) throw new SyntaxError(`JSON with the name ${last} twice`);
+      names.add(name);
+    }
+  }
+}
+function stringEnd(text2, start) {
+  let i = start + 1;
+  while (text2[i] !== '"') i += text2[i] === "\\" ? 2 : 1;
+  return i + 1;
+}
+
+// transport/hub/page/src/keys.js
+var FORMAT = "lensward/owner-keys/1";
+var MAX_FILE_SIZE = 64 * 1024;
+var MAX_IDENTITIES = 64;
+var KeysError = class extends Error {
+  constructor(message) {
+    super(message);
+    this.name = "KeysError";
+  }
+};
+async function parseKeys(text2) {
+  if (text2.length > MAX_FILE_SIZE) throw new KeysError("The file is too large to be an owner's keys.");
+  let file;
+  try {
+    file = parseJSON(text2);
+  } catch {
+    throw new KeysError("This is not a key file: it is not JSON.");
+  }
+  if (file === null || typeof file !== "object" || file.format !== FORMAT) {
+    throw new KeysError(`This is not a key file: its format is not ${FORMAT}.`);
+  }
+  const ownerKey = field(file, "owner_key");
+  if (!isP256SPKI(ownerKey) || base32(await sha256(ownerKey)) !== file.owner) {
+    throw new KeysError("The owner's ID in the file is not the one of its key.");
+  }
+  return {
+    owner: file.owner,
+    ownerKey,
+    identities: checkIdentities(file.household_identities),
+    memberIdentities: file.member_identities === void 0 ? [] : checkIdentities(file.member_identities),
+    ...await importViewerKey(field(file, "viewer_key")),
+    rootKey: file.owner_private_key === void 0 ? null : await importRootKey(field(file, "owner_private_key"), ownerKey)
+  };
+}
+async function audienceOf({ identities, viewerSPKI }, statement = null) {
+  if (statement !== null) {
+    return {
+      recipients: [{ kind: HOUSEHOLD, age: statement.recipient }],
+      viewers: statement.members.map(({ key: key2, name, role, until }) => ({ key: key2, name, role, until }))
+    };
+  }
+  return {
+    recipients: [{ kind: HOUSEHOLD, age: await identityToRecipient(identities[0]) }],
+    viewers: [{ key: viewerSPKI, name: "owner", role: OWNER }]
+  };
+}
+function field(file, name) {
+  try {
+    return unbase64url(file[name]);
+  } catch {
+    throw new KeysError(`The field ${name} of the key file is missing or broken.`);
+  }
+}
+function checkIdentities(list) {
+  if (!Array.isArray(list) || list.length === 0 || list.length > MAX_IDENTITIES) {
+    throw new KeysError("The key file holds no household identity, or too many.");
+  }
+  for (const identity of list) {
+    if (typeof identity !== "string" || !/^AGE-SECRET-KEY-(PQ-)?1[A-Z0-9]+$/.test(identity)) {
+      throw new KeysError("A household identity in the key file is not an age identity.");
+    }
+  }
+  return list;
+}
+async function importViewerKey(pkcs8) {
+  const { key: key2, spki } = await importSigningKey(pkcs8, "viewer key");
+  return { viewerKey: key2, viewerSPKI: spki };
+}
+async function importRootKey(pkcs8, ownerKey) {
+  const { key: key2, spki } = await importSigningKey(pkcs8, "root key");
+  if (!equal(spki, ownerKey)) throw new KeysError("The root key in the file is not the owner's that it names.");
+  return key2;
+}
+async function importSigningKey(pkcs8, what) {
+  try {
+    const readable = await crypto.subtle.importKey("pkcs8", pkcs8, ECDSA_P256, true, ["sign"]);
+    return { key: await crypto.subtle.importKey("pkcs8", pkcs8, ECDSA_P256, false, ["sign"]), spki: await publicOf(readable) };
+  } catch {
+    throw new KeysError(`The ${what} in the file is not a P-256 private key.`);
+  }
+}
+async function publicOf(privateKey) {
+  const { x, y } = await crypto.subtle.exportKey("jwk", privateKey);
+  return concat(SPKI_HEAD, unbase64url(x), unbase64url(y));
+}
+async function makeKeys() {
+  const root = await crypto.subtle.generateKey(ECDSA_P256, true, ["sign", "verify"]);
+  const viewer = await crypto.subtle.generateKey(ECDSA_P256, true, ["sign", "verify"]);
+  const ownerKey = new Uint8Array(await crypto.subtle.exportKey("spki", root.publicKey));
+  const identity = await generateHybridIdentity();
+  const text2 = JSON.stringify({
+    format: FORMAT,
+    owner: base32(await sha256(ownerKey)),
+    owner_key: base64url(ownerKey),
+    owner_private_key: base64url(new Uint8Array(await crypto.subtle.exportKey("pkcs8", root.privateKey))),
+    viewer_key: base64url(new Uint8Array(await crypto.subtle.exportKey("pkcs8", viewer.privateKey))),
+    household_identities: [identity]
+  }, null, 2) + "\n";
+  return { keys: await parseKeys(text2), text: text2, recipient: await identityToRecipient(identity) };
+}
+function takeKeysFromAddress(location, history) {
+  const match = /^#keys=([A-Za-z0-9_-]*)$/.exec(location.hash);
+  if (!match) return null;
+  history.replaceState(null, "", location.pathname + location.search);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(unbase64url(match[1]));
+  } catch {
+    throw new KeysError("The link's keys are broken: it may have been cut off when it was copied.");
+  }
+}
+async function takeKeysByToken(location, history, fetch) {
+  const match = /^#once=([A-Za-z0-9_-]+)$/.exec(location.hash);
+  if (!match) return null;
+  history.replaceState(null, "", location.pathname + location.search);
+  const answer = await fetch("/local/keys", { method: "POST", headers: { Authorization: `Bearer ${match[1]}` } });
+  if (!answer.ok) throw new KeysError("This link was used before, or is not from here. Start `lensctl view` again for a new one.");
+  return answer.text();
+}
+
 // transport/hub/page/src/item.js
 var LABEL = "lensward/item/1";
 var MAX_ENVELOPE = 2 << 10;
@@ -9505,6 +9661,7 @@ var CHECKPOINT = 4;
 var GAP = 5;
 var CLOCK_UNSET = 1;
 var CLOCK_FLOOR = 2;
+var CLOCK_NETWORK = 4;
 var KIND_NAMES = { 1: "thumbnail", 2: "clip", 3: "event", 4: "checkpoint", 5: "gap" };
 var CLOCK_NAMES = { 1: "unset", 2: "floor", 3: "rtc", 4: "network" };
 var PROTECTION_NAMES = { 1: "file", 2: "tpm" };
@@ -9587,12 +9744,12 @@ function parseHeader2(payload) {
   }
   const header = {};
   for (const [key2, [name]] of FIELDS) {
-    if (OPTIONAL.has(key2)) must2(!map.has(key2) || saysMore(map.get(key2)), `${name} is there though it says nothing`);
-    else must2(map.has(key2), `the header has no ${name}`);
+    if (OPTIONAL.has(key2)) must(!map.has(key2) || saysMore(map.get(key2)), `${name} is there though it says nothing`);
+    else must(map.has(key2), `the header has no ${name}`);
     header[name] = map.get(key2) ?? OPTIONAL.get(key2);
   }
   checkHeader(header);
-  return printable(header);
+  return printable2(header);
 }
 function checkLabel(label) {
   if (label === LABEL) return;
@@ -9613,43 +9770,43 @@ function readMap2(payload) {
     throw err;
   }
 }
-function must2(holds, detail) {
+function must(holds, detail) {
   if (!holds) throw refuse("bad-field", detail);
 }
 function between(v, least, most) {
   return typeof v === "number" && v >= least && v <= most;
 }
 function checkHeader(h) {
-  must2(between(h.captured, 0, Number.MAX_SAFE_INTEGER), "captured is out of range");
+  must(between(h.captured, 0, Number.MAX_SAFE_INTEGER), "captured is out of range");
   for (const name of ["device", "owner", "record", "prev", "bodyHash"]) {
-    must2(h[name].length === 32, `${name} of ${h[name].length} bytes, not 32`);
+    must(h[name].length === 32, `${name} of ${h[name].length} bytes, not 32`);
   }
-  must2(h.event.length === 0 || h.event.length === 16 && h.event.some((b) => b !== 0), "event ID is not 16 bytes, or zero");
-  must2(between(h.kind, THUMBNAIL, GAP), `kind ${h.kind} is not known`);
+  must(h.event.length === 0 || h.event.length === 16 && h.event.some((b) => b !== 0), "event ID is not 16 bytes, or zero");
+  must(between(h.kind, THUMBNAIL, GAP), `kind ${h.kind} is not known`);
   for (const name of ["epoch", "boot", "chain", "seq"]) {
-    must2(between(h[name], 1, Number.MAX_SAFE_INTEGER), `${name} ${h[name]} is out of range`);
+    must(between(h[name], 1, Number.MAX_SAFE_INTEGER), `${name} ${h[name]} is out of range`);
   }
-  must2(h.chain <= h.boot, "the chain began after this boot");
-  must2(h.seq !== 1 || equal(h.prev, h.record), "the first item does not follow its ownership record");
-  must2(between(h.clock, 1, 4), `clock trust ${h.clock} is not known`);
-  must2(between(h.protection, 1, 2), `key protection ${h.protection} is not known`);
-  must2(printableASCII(h.firmware, 64), "firmware version is not 1 to 64 printable characters");
+  must(h.chain <= h.boot, "the chain began after this boot");
+  must(h.seq !== 1 || equal(h.prev, h.record), "the first item does not follow its ownership record");
+  must(between(h.clock, 1, 4), `clock trust ${h.clock} is not known`);
+  must(between(h.protection, 1, 2), `key protection ${h.protection} is not known`);
+  must(printableASCII(h.firmware, 64), "firmware version is not 1 to 64 printable characters");
   checkKind(h);
 }
 function checkKind(h) {
   const ofEvent = h.kind === THUMBNAIL || h.kind === CLIP || h.kind === EVENT;
-  must2(ofEvent === (h.event.length !== 0), `a ${KIND_NAMES[h.kind]} with or without an event ID`);
-  must2(h.kind === CLIP || h.part === 0 && !h.last, `a ${KIND_NAMES[h.kind]} has no parts`);
-  must2(between(h.part, 0, MAX_PART), "part is out of range");
-  must2(between(h.bodySize, 1, h.kind === CLIP ? MAX_CLIP_BODY : MAX_SMALL_BODY), "body size is out of range");
-  must2(printableASCII(h.mediaType, 96), "media type is not 1 to 96 printable characters");
+  must(ofEvent === (h.event.length !== 0), `a ${KIND_NAMES[h.kind]} with or without an event ID`);
+  must(h.kind === CLIP || h.part === 0 && !h.last, `a ${KIND_NAMES[h.kind]} has no parts`);
+  must(between(h.part, 0, MAX_PART), "part is out of range");
+  must(between(h.bodySize, 1, h.kind === CLIP ? MAX_CLIP_BODY : MAX_SMALL_BODY), "body size is out of range");
+  must(printableASCII(h.mediaType, 96), "media type is not 1 to 96 printable characters");
   const [base, ...parameters] = h.mediaType.split(";");
-  must2(base === MEDIA_TYPES[h.kind] && (parameters.length === 0 || h.kind === CLIP), `not the media type of a ${KIND_NAMES[h.kind]}`);
+  must(base === MEDIA_TYPES[h.kind] && (parameters.length === 0 || h.kind === CLIP), `not the media type of a ${KIND_NAMES[h.kind]}`);
 }
 function printableASCII(s, limit) {
   return s.length >= 1 && s.length <= limit && /^[\x20-\x7e]*$/.test(s);
 }
-function printable(h) {
+function printable2(h) {
   return {
     ...h,
     device: base32(h.device),
@@ -9697,67 +9854,689 @@ async function openItem(item, identities) {
   return plain;
 }
 
-// transport/hub/page/src/ownership.js
-var MAX_OWNERSHIP = 64 << 10;
-var MAX_RECORD = 60 << 10;
-var MAX_ACCEPTANCE = 2 << 10;
-var MAX_RECIPIENTS = 8;
-var MAX_VIEWERS = 64;
-var LABEL_RECORD = "lensward/ownership/1";
-var LABEL_ACCEPTANCE = "lensward/acceptance/1";
-var isBytes6 = (v) => v instanceof Uint8Array;
-var isHash2 = (v) => isBytes6(v) && v.length === 32;
+// transport/hub/page/src/audit.js
+var Audit = class {
+  #chains = /* @__PURE__ */ new Map();
+  /** Takes a header and its hash into account, or refuses: replayed, fork, broken-chain. */
+  add(header, hash) {
+    const { device, epoch, chain: chain2, seq, prev } = header;
+    const c = this.#chain(device, epoch, chain2);
+    const have = c.items.get(seq);
+    if (have?.hash === hash) throw refuse("replayed", `item ${seq} was already taken`);
+    if (have) throw refuse("fork", `item ${seq} is not the one that was taken before`);
+    const before = c.items.get(seq - 1);
+    if (before && before.hash !== prev) throw refuse("broken-chain", `item ${seq} does not follow item ${seq - 1}`);
+    const after = c.items.get(seq + 1);
+    if (after && after.prev !== hash) throw refuse("broken-chain", `item ${seq} is not the one that item ${seq + 1} follows`);
+    c.items.set(seq, { prev, hash });
+    c.head = Math.max(c.head, seq);
+  }
+  /** Takes a gap item's body into account; refuses one that contradicts the items beside a range. */
+  explain({ device, epoch }, gap) {
+    for (const d of gap.dropped) {
+      const c = this.#chain(device, epoch, d.chain);
+      const before = c.items.get(d.from - 1);
+      if (before && before.hash !== d.firstPrev) throw refuse("broken-chain", `dropped item ${d.from} does not follow item ${d.from - 1}`);
+      const after = c.items.get(d.to + 1);
+      if (after && after.prev !== d.lastHash) throw refuse("broken-chain", `item ${d.to + 1} does not follow dropped item ${d.to}`);
+    }
+    for (const d of gap.dropped) {
+      const c = this.#chain(device, epoch, d.chain);
+      c.head = Math.max(c.head, d.to);
+      if (!c.dropped.some((x) => x.from === d.from && x.to === d.to && x.lastHash === d.lastHash)) c.dropped.push(d);
+    }
+  }
+  /** Takes into account that a chain went at least as far as this, as an earlier visit saw. */
+  expect({ device, epoch, chain: chain2, seq }) {
+    const c = this.#chain(device, epoch, chain2);
+    c.head = Math.max(c.head, seq);
+  }
+  has({ device, epoch, chain: chain2, seq }) {
+    return this.#chains.get(`${device}/${epoch}/${chain2}`)?.items.has(seq) ?? false;
+  }
+  /** The hashes of the item in a place and of the one before it, or undefined. @returns {{hash: string, prev: string}|undefined} */
+  at({ device, epoch, chain: chain2, seq }) {
+    return this.#chains.get(`${device}/${epoch}/${chain2}`)?.items.get(seq);
+  }
+  /** What is missing below each chain's head. The work is in proportion to what is known, not to the head. @returns {Missing[]} */
+  missing() {
+    const out = [];
+    for (const c of this.#chains.values()) {
+      let next = 1;
+      const seqs = [...c.items.keys()].sort((a, b) => a - b);
+      for (const seq of [...seqs, c.head + 1]) {
+        if (seq > next) out.push(...c.split(next, seq - 1));
+        next = seq + 1;
+      }
+    }
+    return out.sort((a, b) => compareText(a.device, b.device) || a.epoch - b.epoch || a.chain - b.chain || a.from - b.from);
+  }
+  #chain(device, epoch, chain2) {
+    const key2 = `${device}/${epoch}/${chain2}`;
+    if (!this.#chains.has(key2)) this.#chains.set(key2, new Chain(device, epoch, chain2));
+    return this.#chains.get(key2);
+  }
+};
+var Chain = class {
+  items = /* @__PURE__ */ new Map();
+  head = 0;
+  dropped = [];
+  constructor(device, epoch, chain2) {
+    this.name = { device, epoch, chain: chain2 };
+  }
+  /** Cuts a missing run where the camera's word on it changes. */
+  split(from, to) {
+    const out = [];
+    const ranges = this.dropped.filter((d) => d.to >= from && d.from <= to).sort((a, b) => a.from - b.from);
+    let at = from;
+    for (const d of ranges) {
+      if (d.to < at) continue;
+      if (d.from > at) this.#push(out, at, d.from - 1, null);
+      this.#push(out, Math.max(at, d.from), Math.min(to, d.to), { kind: d.kind, reason: d.reason });
+      at = Math.min(to, d.to) + 1;
+    }
+    if (at <= to) this.#push(out, at, to, null);
+    return out;
+  }
+  #push(out, from, to, dropped) {
+    const last = out[out.length - 1];
+    const same = last && last.to === from - 1 && last.dropped?.reason === dropped?.reason && last.dropped?.kind === dropped?.kind;
+    if (same) last.to = to;
+    else out.push({ ...this.name, from, to, dropped });
+  }
+};
+function compareText(a, b) {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+// transport/hub/page/src/bodies.js
+var MAX_BODY = 96 << 10;
+var MAX_DROPPED = 256;
+var CAUSES = ["motion", "covered", "moved", "paired"];
+var MAX_ZONES = 32;
+var MAX_ZONE_NAME = 160;
+var BodyError = class extends Error {
+  constructor(message) {
+    super(message);
+    this.name = "BodyError";
+  }
+};
+function parse(bytes2, what) {
+  if (bytes2.length > MAX_BODY) throw new BodyError(`the ${what} is too large`);
+  let value;
+  try {
+    value = parseJSON(fromUTF8(bytes2));
+  } catch (err) {
+    throw new BodyError(`the ${what} is not JSON: ${err.message}`);
+  }
+  if (value === null || typeof value !== "object" || Array.isArray(value)) throw new BodyError(`the ${what} is no object`);
+  return value;
+}
 var isCount2 = (v) => Number.isSafeInteger(v) && v >= 0;
 var isPlace2 = (v) => isCount2(v) && v >= 1;
-var isOneOf = (most) => (v) => isPlace2(v) && v <= most;
-var isName = (v) => typeof v === "string" && /^\P{Cc}{1,64}$/u.test(v);
-var RECORD = /* @__PURE__ */ new Map([
-  [0, ["label", (v) => v === LABEL_RECORD]],
-  [1, ["device", isHash2]],
-  [2, ["deviceKey", isP256SPKI]],
-  [3, ["owner", isHash2]],
-  [4, ["ownerKey", isP256SPKI]],
-  [5, ["epoch", isPlace2]],
-  [6, ["revision", isPlace2]],
-  [7, ["previous", (v) => isHash2(v) && v.some((b) => b !== 0), "optional"]],
-  [8, ["acquired", isOneOf(3)]],
-  [9, ["created", isCount2]],
-  [10, ["recipients", (v) => Array.isArray(v) && v.length >= 1 && v.length <= MAX_RECIPIENTS]],
-  [11, ["viewers", (v) => Array.isArray(v) && v.length >= 1 && v.length <= MAX_VIEWERS, "optional"]]
-]);
-var RECIPIENT = /* @__PURE__ */ new Map([[1, ["kind", isOneOf(2)]], [2, ["age", (v) => typeof v === "string"]]]);
-var VIEWER = /* @__PURE__ */ new Map([
-  [1, ["key", isP256SPKI]],
-  [2, ["name", isName]],
-  [3, ["role", isOneOf(3)]],
-  [4, ["until", isPlace2, "optional"]]
-]);
-var ACCEPTANCE = /* @__PURE__ */ new Map([
-  [0, ["label", (v) => v === LABEL_ACCEPTANCE]],
-  [1, ["record", isHash2]],
-  [2, ["device", isHash2]],
-  [3, ["boot", isPlace2]],
-  [4, ["protection", isOneOf(2)]],
-  [5, ["accepted", isCount2]],
-  [6, ["firmware", isName]]
-]);
-async function parseOwnership(raw) {
-  if (raw.length > MAX_OWNERSHIP) throw refuse("too-large", `ownership of ${raw.length} bytes, at most ${MAX_OWNERSHIP}`);
-  const pair = canonical(() => decode(raw));
-  if (!Array.isArray(pair) || pair.length !== 2 || !pair.every(isBytes6)) throw refuse("malformed", "not a record with its acceptance");
-  const signed = half(pair[0], MAX_RECORD);
-  const accepted = half(pair[1], MAX_ACCEPTANCE);
-  const record = fields(payloadMap(signed, LABEL_RECORD), RECORD, "record");
-  const acceptance = fields(payloadMap(accepted, LABEL_ACCEPTANCE), ACCEPTANCE, "acceptance");
-  checkRecord(record);
+var isShare = (v) => typeof v === "number" && v >= 0 && v <= 1;
+var isZone = (v) => typeof v === "string" && v !== "" && utf8(v).length <= MAX_ZONE_NAME;
+var isHash2 = (v) => typeof v === "string" && /^[0-9a-f]{64}$/.test(v);
+function must2(holds, message) {
+  if (!holds) throw new BodyError(message);
+}
+function parseEvent(bytes2) {
+  const { start = 0, end = 0, score = 0, box = [0, 0, 0, 0], parts = 0, lost_parts: lostParts = 0, continues = "", cause = "", zones = [] } = parse(bytes2, "event");
+  must2(isCount2(start) && isCount2(end) && start <= end, "the event's times are out of range");
+  must2(isShare(score) && Array.isArray(box) && box.length === 4 && box.every(isShare), "the event's score or box is out of range");
+  must2(isCount2(parts) && isCount2(lostParts), "the event's parts are no counts");
+  must2(continues === "" || /^[0-9a-f]{32}$/.test(continues), "the event continues something that is no event");
+  must2(cause === "" || CAUSES.includes(cause), "the event's cause is not known");
+  must2(Array.isArray(zones) && zones.length <= MAX_ZONES && zones.every(isZone), "the event's zones are out of range");
+  return { start, end, score, box, parts, lostParts, continues, cause: cause || "motion", zones };
+}
+function parseCheckpoint(bytes2) {
+  const { cause = "", depth = 0, bytes: waiting = 0, dropped = 0, aside = 0, uptime = 0, settled = 0 } = parse(bytes2, "checkpoint");
+  must2(typeof cause === "string", "the checkpoint's cause is no text");
+  must2([depth, waiting, dropped, aside, uptime, settled].every(isCount2), "a count in the checkpoint is out of range");
+  return { cause, depth, waiting, dropped, aside, uptime, settled };
+}
+function parseGap(bytes2) {
+  const { dropped } = parse(bytes2, "gap");
+  must2(Array.isArray(dropped) && dropped.length >= 1 && dropped.length <= MAX_DROPPED, "the gap's ranges are missing or too many");
   return {
-    record: printable2(record),
-    acceptance: printable2(acceptance),
-    hash: hex(await sha256(signed.payload)),
-    statements: { signed, accepted }
+    dropped: dropped.map((d) => {
+      must2(d !== null && typeof d === "object", "a range in the gap is no object");
+      must2(isPlace2(d.chain) && isPlace2(d.from) && isPlace2(d.to) && d.from <= d.to, "a range in the gap is out of range");
+      must2(isHash2(d.first_prev) && isHash2(d.last_hash), "a range in the gap has no hashes");
+      must2(isCount2(d.kind) && typeof d.reason === "string" && d.reason.length <= 64, "a range in the gap says no kind or reason");
+      return { chain: d.chain, from: d.from, to: d.to, firstPrev: d.first_prev, lastHash: d.last_hash, kind: d.kind, reason: d.reason };
+    })
   };
 }
-function canonical(read2) {
+
+// transport/hub/page/src/pairing/code.js
+var MAX_CODE = 640;
+var CODE_LIFE = 10 * 6e4;
+var NAME = "LENSWARD";
+var VERSION = "1";
+var SECRET_SIZE = 16;
+var MAX_ADDRESSES = 4;
+var isBytes7 = (v) => v instanceof Uint8Array;
+var isText = (v) => typeof v === "string";
+var isNumber = (v) => Number.isSafeInteger(v) && v >= 0;
+var isMap = (v) => v instanceof Map;
+var isTruth = (v) => typeof v === "boolean";
+var CODE = /* @__PURE__ */ new Map([
+  [1, ["owner", isBytes7]],
+  [2, ["secret", isBytes7]],
+  [3, ["expires", isNumber]],
+  [4, ["hub", isMap, "optional"]],
+  [5, ["wifi", isMap, "optional"]]
+]);
+var HUB = /* @__PURE__ */ new Map([[1, ["id", isBytes7]], [2, ["addresses", (v) => Array.isArray(v) && v.every(isText)]]]);
+var WIFI = /* @__PURE__ */ new Map([[1, ["ssid", isBytes7]], [2, ["passphrase", isText, "optional"]], [3, ["hidden", isTruth, "optional"]]]);
+function readFields(map, rules) {
+  if (!isMap(map)) throw refuse("malformed", "not a map");
+  for (const [key2, value] of map) {
+    const rule = rules.get(key2);
+    if (rule && value === null) throw refuse("bad-field", `${rule[0]} is null`);
+    if (!rule || !rule[1](value)) throw refuse("malformed", `entry ${key2}`);
+  }
+  const out = {};
+  for (const [key2, [name, , optional]] of rules) {
+    if (map.has(key2)) out[name] = map.get(key2);
+    else if (!optional) throw refuse("bad-field", `no ${name}`);
+  }
+  return out;
+}
+function readCBOR(bytes2) {
+  try {
+    return decode(bytes2);
+  } catch (err) {
+    if (err instanceof CBORError) throw refuse("malformed", err.message);
+    throw err;
+  }
+}
+function makeCode({ owner, expires, hub = null, wifi = null }) {
+  const map = /* @__PURE__ */ new Map([[1, unbase32(owner)], [2, crypto.getRandomValues(new Uint8Array(SECRET_SIZE))], [3, expires]]);
+  if (hub) map.set(4, /* @__PURE__ */ new Map([[1, unbase32(hub.id)], [2, hub.addresses]]));
+  if (wifi) {
+    const network = /* @__PURE__ */ new Map([[1, wifi.ssid]]);
+    if (wifi.passphrase) network.set(2, wifi.passphrase);
+    if (wifi.hidden) network.set(3, true);
+    map.set(5, network);
+  }
+  return parseCode(`${NAME}${VERSION}:${base32(encode(map)).toUpperCase()}`);
+}
+async function parseCode(text2) {
+  if (text2.length > MAX_CODE) throw refuse("too-large", `${text2.length} characters, at most ${MAX_CODE}`);
+  const [, version, body] = /^LENSWARD(\d+):(.*)$/s.exec(text2) ?? [];
+  if (version === void 0) throw refuse("not-a-code", `it does not begin with ${NAME}${VERSION}:`);
+  if (version !== VERSION) throw refuse("unknown-version", `version ${version}, not ${VERSION}`);
+  const says = readFields(readCBOR(unbase32Upper(body)), CODE);
+  checkCode(says);
+  const hub = says.hub ? readHub(says.hub) : null;
+  const wifi = says.wifi ? readWiFi(says.wifi) : null;
+  return { text: text2, owner: base32(says.owner), expires: says.expires, hub, wifi, keys: await derive(says.secret, text2) };
+}
+function unbase32Upper(body) {
+  if (!/^[A-Z2-7]*$/.test(body)) throw refuse("malformed", "not base32 in its usual spelling");
+  try {
+    return unbase32(body.toLowerCase());
+  } catch {
+    throw refuse("malformed", "not base32 in its usual spelling");
+  }
+}
+function checkCode({ owner, secret, expires }) {
+  if (owner.length !== 32) throw refuse("bad-field", `owner ID of ${owner.length} bytes`);
+  if (secret.length !== SECRET_SIZE) throw refuse("bad-field", `secret of ${secret.length} bytes`);
+  if (expires < 1 || expires > 4294967295) throw refuse("bad-field", `expiry ${expires}`);
+}
+function readHub(map) {
+  const { id, addresses } = readFields(map, HUB);
+  if (id.length !== 32) throw refuse("bad-field", `hub ID of ${id.length} bytes`);
+  if (addresses.length < 1 || addresses.length > MAX_ADDRESSES) throw refuse("bad-field", `${addresses.length} hub addresses, 1 to ${MAX_ADDRESSES}`);
+  if (!addresses.every(isHostPort)) throw refuse("bad-field", "a hub address that is not host:port");
+  return { id: base32(id), addresses };
+}
+function readWiFi(map) {
+  const { ssid, passphrase, hidden } = readFields(map, WIFI);
+  if (ssid.length < 1 || ssid.length > 32) throw refuse("bad-field", `SSID of ${ssid.length} bytes, 1 to 32`);
+  if (passphrase !== void 0 && !isPassphrase(passphrase)) throw refuse("bad-field", "a Wi-Fi passphrase is 8 to 63 printable ASCII characters");
+  if (hidden === false) throw refuse("bad-field", "a network that is not hidden says nothing of it");
+  return { ssid, passphrase: passphrase ?? "", hidden: hidden === true };
+}
+function isPassphrase(text2) {
+  return /^[ -~]{8,63}$/.test(text2);
+}
+function isHostPort(text2) {
+  const [, host, port] = /^([!-~]+):([1-9]\d{0,4})$/.exec(text2) ?? [];
+  if (host === void 0 || text2.length > 255 || Number(port) > 65535) return false;
+  return /^\[[^[\]]+\]$/.test(host) || !/[[\]:]/.test(host);
+}
+async function derive(secret, text2) {
+  const key2 = await crypto.subtle.importKey("raw", secret, "HKDF", false, ["deriveBits"]);
+  const salt = await sha256(utf8(text2));
+  const make = async (name, size) => {
+    const info = utf8(`lensward/pairing/1 ${name}`);
+    return new Uint8Array(await crypto.subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt, info }, key2, size * 8));
+  };
+  return {
+    start: await make("transcript", 32),
+    camera: await make("camera", 32),
+    owner: await make("owner", 32),
+    rendezvous: hex(await make("rendezvous", 16))
+  };
+}
+function nextTranscript(transcript, message) {
+  return sha256(concat(transcript, message));
+}
+
+// transport/hub/page/src/pairing/message.js
+var MAX_MESSAGE = 66 << 10;
+var MAC_SIZE = 32;
+var HMAC = { name: "HMAC", hash: "SHA-256" };
+var HELLO = "lensward/pairing-hello/1";
+var OFFER = "lensward/pairing-offer/1";
+var ACCEPT = "lensward/pairing-accept/1";
+var DONE = "lensward/pairing-done/1";
+var ABORT = "lensward/pairing-abort/1";
+var ABORTS = /* @__PURE__ */ new Set(["expired", "cancelled", "rolled-back", "wrong-record", "too-many"]);
+var LAST_EPOCH = Number.MAX_SAFE_INTEGER;
+var isBytes8 = (v) => v instanceof Uint8Array;
+var isText2 = (v) => typeof v === "string";
+var isNumber2 = (v) => Number.isSafeInteger(v) && v >= 0;
+var head2 = [[0, ["label", isText2]], [1, ["transcript", isBytes8]]];
+var FIELDS2 = {
+  [HELLO]: new Map([
+    ...head2,
+    [2, ["key", isBytes8]],
+    [3, ["nonce", isBytes8]],
+    [4, ["protection", isNumber2]],
+    [5, ["firmware", isText2]],
+    [6, ["acquired", isNumber2]],
+    [7, ["known", (v) => v instanceof Map, "optional"]]
+  ]),
+  [ACCEPT]: new Map([...head2, [2, ["carried", isBytes8]]]),
+  [ABORT]: new Map([...head2, [2, ["key", isBytes8]], [3, ["reason", isText2]]])
+};
+var KNOWN = /* @__PURE__ */ new Map([[1, ["epoch", isNumber2]], [2, ["hash", isBytes8]]]);
+async function say(privateKey, macKey, entries) {
+  const envelope = await sign1(privateKey, encode(new Map(entries)));
+  const mac = await crypto.subtle.sign("HMAC", await hmacKey(macKey, "sign"), envelope);
+  return concat(envelope, new Uint8Array(mac));
+}
+function hmacKey(bytes2, use) {
+  return crypto.subtle.importKey("raw", bytes2, HMAC, false, [use]);
+}
+async function hear(macKey, message) {
+  if (message.length > MAX_MESSAGE) throw refuse("too-large", `message of ${message.length} bytes, at most ${MAX_MESSAGE}`);
+  if (message.length <= MAC_SIZE) throw refuse("malformed", `message of ${message.length} bytes`);
+  const envelope = message.subarray(0, message.length - MAC_SIZE);
+  const mac = message.subarray(message.length - MAC_SIZE);
+  if (!await crypto.subtle.verify("HMAC", await hmacKey(macKey, "verify"), mac, envelope)) {
+    throw refuse("bad-mac", "not by the other holder of the code");
+  }
+  const statement = malformed2(() => parseEnvelope(envelope, envelope.length));
+  if (statement.envelope.length !== envelope.length) throw refuse("malformed", "bytes after the envelope");
+  return { ...statement, label: labelOf(statement.payload) };
+}
+function malformed2(read2) {
+  try {
+    return read2();
+  } catch (err) {
+    if (err instanceof Refusal) throw refuse("malformed", err.message);
+    throw err;
+  }
+}
+function labelOf(payload) {
+  const value = readCBOR(payload);
+  const label = value instanceof Map ? value.get(0) : null;
+  return isText2(label) ? label : "";
+}
+function readMessage({ label, payload }) {
+  return readFields(readCBOR(payload), FIELDS2[label]);
+}
+function follows(got, want) {
+  if (got.length !== 32) throw refuse("bad-field", `transcript of ${got.length} bytes`);
+  if (!equal(got, want)) throw refuse("wrong-transcript", "it follows another message");
+}
+async function signedBy(statement, spki) {
+  let key2;
+  try {
+    key2 = await importPublicKey(spki);
+  } catch (err) {
+    throw refuse("bad-field", err.message);
+  }
+  if (!await verifySignature(key2, statement)) throw refuse("bad-signature", "not by the key that it names");
+}
+async function helloTerms({ key: key2, nonce, protection, firmware, acquired, known }) {
+  if (!isP256SPKI(key2)) throw refuse("bad-field", "the device key is none");
+  await importPublicKey(key2).catch(() => {
+    throw refuse("bad-field", "the device key is none");
+  });
+  if (nonce.length !== 16) throw refuse("bad-field", `nonce of ${nonce.length} bytes`);
+  if (protection < 1 || protection > 2) throw refuse("bad-field", `key protection ${protection}`);
+  if (!/^[ -~]{1,64}$/.test(firmware)) throw refuse("bad-field", "firmware version");
+  if (acquired < 1 || acquired > 3) throw refuse("bad-field", `free in way ${acquired}`);
+  if (known === void 0 !== (acquired === 1)) throw refuse("bad-field", `free in way ${acquired}, and the ownership before does not fit`);
+  if (known === void 0) return { acquired, epoch: 0, previous: null };
+  const { epoch, hash } = readFields(known, KNOWN);
+  if (epoch < 1 || epoch >= LAST_EPOCH || hash.length !== 32) throw refuse("bad-field", "known ownership");
+  return { acquired, epoch: epoch + 1, previous: hash };
+}
+function checkAbort({ reason, transcript }) {
+  if (!ABORTS.has(reason)) throw refuse("bad-field", "abort for a reason that is none");
+  if (transcript.length !== 32) throw refuse("bad-field", `transcript of ${transcript.length} bytes`);
+}
+
+// transport/hub/page/src/pairing/owner.js
+var MAX_REFUSED = 100;
+var OwnerPairing = class _OwnerPairing {
+  #m;
+  #keys;
+  #save;
+  #refused = 0;
+  #turn = Promise.resolve();
+  /** Goes on from a memory. @param {Memory} memory @param {OwnerKeys} keys @param {(memory: Memory) => Promise<void>} save */
+  constructor(memory, keys, save) {
+    this.#m = memory;
+    this.#keys = keys;
+    this.#save = save;
+  }
+  /** Begins a pairing with a code that the owner made. */
+  static async begin(code, keys, save) {
+    if (code.owner !== keys.owner) throw new Error("the code is another owner's");
+    const pairing = new _OwnerPairing(null, keys, save);
+    await pairing.#become({
+      phase: "begun",
+      owner: code.owner,
+      text: code.text,
+      expires: code.expires,
+      rendezvous: code.keys.rendezvous,
+      start: code.keys.start,
+      called: null,
+      transcript: code.keys.start,
+      cameraKey: code.keys.camera,
+      ownerMAC: code.keys.owner,
+      out: null,
+      taken: [],
+      hello: null,
+      device: "",
+      recordHash: "",
+      ownership: null,
+      rival: "",
+      again: false,
+      reason: "",
+      theirs: false
+    });
+    return pairing;
+  }
+  /** @returns {Memory} */
+  get memory() {
+    return this.#m;
+  }
+  get phase() {
+    return this.#m.phase;
+  }
+  /** The message to send now, and again every few seconds; null for none. */
+  get out() {
+    return this.#m.out;
+  }
+  /**
+   * Takes a message. A Refusal says why one is not taken; after any other error
+   * (of keeping the memory) nothing has changed, and it may be given again.
+   */
+  receive(message, now = Date.now()) {
+    return this.#inTurn(async () => {
+      const hash = hex(await sha256(message));
+      if (this.#m.taken.includes(hash)) return;
+      try {
+        await this.#receive(message, hash, now);
+      } catch (err) {
+        if (!(err instanceof Refusal) || this.#m.phase !== "begun") throw err;
+        if (++this.#refused >= MAX_REFUSED) await this.#fail("too-many");
+        throw err;
+      }
+    });
+  }
+  /** One after the other, as the browser's cryptography would let them overtake one another. */
+  #inTurn(run) {
+    const turn = this.#turn.then(run);
+    this.#turn = turn.catch(() => void 0);
+    return turn;
+  }
+  async #become(memory) {
+    await this.#save(memory);
+    this.#m = memory;
+  }
+  async #receive(message, hash, now) {
+    await this.#tick(now);
+    if (this.#m.phase === "failed") throw refuse("over", "nothing came of it");
+    const statement = await hear(this.#m.cameraKey, message);
+    if (statement.label === HELLO) return this.#hello(statement, message, hash);
+    if (statement.label === ACCEPT && this.#m.phase !== "begun") return this.#accept(statement, message, hash);
+    if (statement.label === ABORT && this.#m.phase === "agreed") return this.#abort(statement, hash);
+    throw refuse("unexpected", JSON.stringify(statement.label.slice(0, 40)));
+  }
+  /** Answers the first device that has the code, and notes a second. */
+  async #hello(statement, message, hash) {
+    const says = readMessage(statement);
+    const terms = await helloTerms(says);
+    follows(says.transcript, this.#m.start);
+    await signedBy(statement, says.key);
+    const device = base32(await sha256(says.key));
+    if (this.#m.phase === "begun") return this.#offer(says, device, await this.#after(device, terms), message, hash);
+    if (device === this.#m.device) {
+      if (!this.#m.again) await this.#become({ ...this.#m, again: true });
+      throw refuse("second-hello", `device ${device.slice(0, 8)} began again`);
+    }
+    if (this.#m.rival === "") await this.#become({ ...this.#m, rival: device });
+    throw refuse("rival", `device ${device.slice(0, 8)} has the code too`);
+  }
+  /** The terms for an owner who may have seen this device before. */
+  async #after(device, terms) {
+    const newest = this.#keys.newest(device);
+    if (newest === null) return { ...terms, epoch: terms.epoch || 1 };
+    if (terms.epoch === 0) return { ...terms, epoch: newest.epoch + 1, previous: unhex(newest.hash) };
+    if (newest.epoch >= terms.epoch) {
+      await this.#fail("rolled-back");
+      throw refuse("rolled-back", `the device knows epoch ${terms.epoch - 1}, this owner has seen ${newest.epoch}`);
+    }
+    return terms;
+  }
+  /** Makes the record and the message that carries it. */
+  async #offer(says, device, terms, message, hash) {
+    const { rootKey, ownerKey, owner } = this.#keys;
+    const record = await signRecord(rootKey, {
+      deviceKey: says.key,
+      owner,
+      ownerKey,
+      epoch: terms.epoch,
+      revision: 1,
+      previous: terms.previous,
+      acquired: terms.acquired,
+      created: Date.now(),
+      ...await this.#keys.audience()
+    });
+    const called = await nextTranscript(this.#m.start, message);
+    const out = await say(rootKey, this.#m.ownerMAC, [[0, OFFER], [1, called], [2, record.bytes]]);
+    const { firmware, protection, acquired } = says;
+    await this.#become({
+      ...this.#m,
+      phase: "agreed",
+      text: "",
+      hello: { firmware, protection, acquired },
+      device,
+      recordHash: record.hash,
+      called,
+      transcript: await nextTranscript(called, out),
+      out,
+      taken: [...this.#m.taken, hash]
+    });
+  }
+  /** Ends the pairing well. */
+  async #accept(statement, message, hash) {
+    const says = readMessage(statement);
+    follows(says.transcript, this.#m.transcript);
+    const ownership = await parseOwnership(says.carried).catch(asReason("bad-record"));
+    if (ownership.record.device !== this.#m.device) throw refuse("wrong-device", `accepted by device ${ownership.record.device.slice(0, 8)}`);
+    await signedBy(statement, ownership.record.deviceKey);
+    await this.#checkOffered(ownership);
+    const transcript = await nextTranscript(this.#m.transcript, message);
+    const out = await say(this.#keys.rootKey, this.#m.ownerMAC, [[0, DONE], [1, transcript]]);
+    await this.#become({ ...this.#m, phase: "done", ownership: says.carried.slice(), transcript, out, taken: [...this.#m.taken, hash] });
+  }
+  async #checkOffered(ownership) {
+    await verifyOwnership(ownership).catch(asReason("wrong-record"));
+    if (ownership.hash !== this.#m.recordHash) throw refuse("wrong-record", "the record that was accepted is not the one that was offered");
+  }
+  /**
+   * Takes an ownership that came by another way than a message, such as from the
+   * hub: if it is the offer's, accepted, the pairing is done.
+   */
+  learn(bytes2) {
+    return this.#inTurn(async () => {
+      if (this.#m.phase === "begun") throw refuse("unexpected", "nothing was offered yet");
+      if (this.#m.phase === "failed") throw refuse("over", "nothing came of it");
+      await this.#checkOffered(await parseOwnership(bytes2).catch(asReason("bad-record")));
+      if (this.#m.phase === "agreed") await this.#become({ ...this.#m, phase: "done", ownership: bytes2.slice() });
+    });
+  }
+  /** Takes the camera's word that it will not accept. */
+  async #abort(statement, hash) {
+    const says = readMessage(statement);
+    checkAbort(says);
+    const device = base32(await sha256(says.key));
+    if (device !== this.#m.device) throw refuse("wrong-device", `aborted by device ${device.slice(0, 8)}`);
+    await signedBy(statement, says.key);
+    if (!equal(says.transcript, this.#m.called)) {
+      if (!this.#m.again) await this.#become({ ...this.#m, again: true });
+      throw refuse("second-hello", `device ${device.slice(0, 8)} began again, and gave up`);
+    }
+    await this.#become({ ...this.#failing(says.reason, null), taken: [...this.#m.taken, hash], theirs: true });
+    throw this.failure;
+  }
+  /** Fails the pairing if the code has expired and no camera has come. To be called now and then. */
+  tick(now = Date.now()) {
+    return this.#inTurn(() => this.#tick(now));
+  }
+  async #tick(now) {
+    if (this.#m.phase !== "begun" || Math.floor(now / 1e3) < this.#m.expires) return;
+    await this.#fail("expired");
+    throw this.failure;
+  }
+  /** Ends a pairing to which no camera has come. Later it is refused: the camera may have accepted. */
+  cancel() {
+    return this.#inTurn(async () => {
+      if (this.#m.phase !== "begun") throw refuse("unexpected", "it cannot be cancelled any more");
+      await this.#fail("cancelled");
+    });
+  }
+  /** Ends the pairing and has the camera told. */
+  async #fail(reason) {
+    const entries = [[0, ABORT], [1, this.#m.start], [2, this.#keys.ownerKey], [3, reason]];
+    await this.#become(this.#failing(reason, await say(this.#keys.rootKey, this.#m.ownerMAC, entries)));
+  }
+  /** The memory after a failure: without the code and all that follows from it. */
+  #failing(reason, out) {
+    return { ...this.#m, phase: "failed", text: "", cameraKey: null, ownerMAC: null, called: null, out, reason };
+  }
+  /** Why it failed, or null. */
+  get failure() {
+    return this.#m.phase === "failed" ? refuse(this.#m.reason, this.#m.theirs ? "says the camera" : "") : null;
+  }
+};
+function asReason(reason) {
+  return (err) => {
+    if (err instanceof Refusal) throw refuse(reason, err.message);
+    throw err;
+  };
+}
+
+// transport/hub/page/src/household.js
+var MAX_STATEMENT = 256 << 10;
+var MAX_ENVELOPE2 = 96 << 10;
+var MAX_KEYS = 160 << 10;
+var MAX_IDENTITIES2 = 32 << 10;
+var DAY = 24 * 36e5;
+var LABEL2 = "lensward/household/1";
+var isBytes9 = (v) => v instanceof Uint8Array;
+var isText3 = (v) => typeof v === "string";
+var isInteger = (v) => typeof v === "bigint" || Number.isSafeInteger(v);
+var isUnsigned = (v) => isInteger(v) && v >= 0;
+var isCount3 = (v) => Number.isSafeInteger(v) && v >= 1;
+var isTime = (v) => Number.isSafeInteger(v) && v >= 0;
+var isHash3 = (v) => v.length === 32;
+var isList = (most) => (v) => v.length >= 1 && v.length <= most;
+var isSpan = (most) => (v) => isCount3(v) && v >= DAY && v <= most * DAY;
+var STATEMENT = /* @__PURE__ */ new Map([
+  [0, ["label", isText3, () => true]],
+  [1, ["owner", isBytes9, isHash3]],
+  [2, ["ownerKey", isBytes9, isP256SPKI]],
+  [3, ["serial", isUnsigned, isCount3]],
+  [4, ["previous", isBytes9, (v) => isHash3(v) && v.some((b) => b !== 0), "optional"]],
+  [5, ["created", isInteger, isTime]],
+  [6, ["rotation", isUnsigned, isSpan(366)]],
+  [7, ["retention", isUnsigned, isSpan(3660)]],
+  [8, ["periods", Array.isArray, isList(256)]],
+  [9, ["recipient", isText3, isHybrid]],
+  [10, ["members", Array.isArray, isList(32)]],
+  [11, ["keysSize", isUnsigned, (v) => isCount3(v) && v <= MAX_KEYS]],
+  [12, ["keysHash", isBytes9, isHash3]]
+]);
+var PERIOD = /* @__PURE__ */ new Map([
+  [1, ["number", isUnsigned, isCount3]],
+  [2, ["recipient", isBytes9, isHash3]],
+  [3, ["from", isInteger, isTime]],
+  [4, ["until", isInteger, isCount3, "optional"]]
+]);
+var MEMBER = /* @__PURE__ */ new Map([
+  [1, ["key", isBytes9, isP256SPKI]],
+  [2, ["name", isText3, (v) => /^\P{Cc}{1,64}$/u.test(v)]],
+  [3, ["role", isUnsigned, (v) => v >= 1 && v <= 3]],
+  [4, ["until", isUnsigned, isCount3, "optional"]],
+  [5, ["recipient", isText3, isHybrid]],
+  [6, ["card", isUnsigned, isCount3]],
+  [7, ["since", isInteger, isTime]]
+]);
+function isHybrid(text2) {
+  if (!/^age1pq1[02-9ac-hj-np-z]+$/.test(text2)) return false;
+  try {
+    new Encrypter().addRecipient(text2);
+    return true;
+  } catch {
+    return false;
+  }
+}
+async function verifyStatement(bytes2, owner) {
+  if (bytes2.length > MAX_STATEMENT) throw refuse("too-large", `statement of ${bytes2.length} bytes, at most ${MAX_STATEMENT}`);
+  const signed = parseEnvelope(bytes2, MAX_ENVELOPE2);
+  const says = readFields2(labelled(signed.payload), STATEMENT, "statement");
+  says.periods = says.periods.map((p) => readFields2(p, PERIOD, "period"));
+  says.members = says.members.map((m) => readFields2(m, MEMBER, "member"));
+  const key2 = await importPublicKey(says.ownerKey).catch((err) => {
+    throw refuse("bad-field", `the owner key: ${err.message}`);
+  });
+  await checkPeriods(says);
+  await checkMembers(says);
+  if (says.serial === 1 !== (says.previous === void 0)) throw refuse("bad-field", "the serial and the statement before do not fit");
+  if (!equal(await sha256(says.ownerKey), says.owner) || base32(says.owner) !== owner) throw refuse("wrong-owner", "it is another owner's");
+  if (!await verifySignature(key2, signed)) throw refuse("bad-signature", "the owner did not sign it");
+  return {
+    ...says,
+    owner,
+    previous: says.previous ? hex(says.previous) : "",
+    periods: says.periods.map((p) => ({ ...p, recipient: hex(p.recipient) })),
+    hash: hex(await sha256(signed.payload)),
+    envelope: signed.envelope,
+    keys: await keysBehind(bytes2.subarray(signed.envelope.length), says)
+  };
+}
+function labelled(payload) {
+  const { value, end, flaw } = translated(() => decodeFirst(payload));
+  if (!(value instanceof Map) || end !== payload.length) throw refuse("malformed", "the payload is not one map");
+  if (value.get(0) !== LABEL2) throw refuse("unknown-version", JSON.stringify(value.get(0) ?? ""));
+  if (flaw) throw refuse("not-canonical", flaw.message);
+  return value;
+}
+function translated(read2) {
   try {
     return read2();
   } catch (err) {
@@ -9765,77 +10544,163 @@ function canonical(read2) {
     throw err;
   }
 }
-function half(raw, limit) {
-  const statement = parseEnvelope(raw, limit);
-  if (statement.envelope.length !== raw.length) throw refuse("malformed", "bytes after the envelope");
-  return statement;
-}
-function payloadMap({ payload }, label) {
-  const { value, end, flaw } = canonical(() => decodeFirst(payload));
-  if (!(value instanceof Map) || end !== payload.length) throw refuse("malformed", "the payload is not one map");
-  const says = value.get(0);
-  const family = label.slice(0, label.lastIndexOf("/") + 1);
-  if (typeof says === "string" && says.startsWith(family) && says !== label) throw refuse("unknown-version", JSON.stringify(says));
-  if (flaw) throw refuse("not-canonical", flaw.message);
-  return value;
-}
-function fields(map, rules, what) {
+function readFields2(map, rules, what) {
   if (!(map instanceof Map)) throw refuse("malformed", `the ${what} is no map`);
-  for (const key2 of map.keys()) if (!rules.has(key2)) throw refuse("not-canonical", `the ${what} has an entry ${key2} that is not known`);
+  for (const [key2, value] of map) {
+    if (!rules.has(key2)) throw refuse("not-canonical", `the ${what} has an entry ${key2} that is not known`);
+    if (value !== null && !rules.get(key2)[1](value)) throw refuse("malformed", `the ${what}'s ${rules.get(key2)[0]} is of another type`);
+  }
   const out = {};
-  for (const [key2, [name, holds, optional]] of rules) {
+  for (const [key2, [name, , holds, optional]] of rules) {
     if (!map.has(key2) && optional) continue;
-    if (!map.has(key2)) throw refuse("not-canonical", `the ${what} has no ${name}`);
-    if (!holds(map.get(key2))) throw refuse("bad-field", `the ${what}'s ${name} breaks its rule`);
+    if ((map.get(key2) ?? null) === null || !holds(map.get(key2))) throw refuse("bad-field", `the ${what}'s ${name} is missing or breaks its rule`);
     out[name] = map.get(key2);
   }
   return out;
 }
-function checkRecord(record) {
-  if (record.revision > 1 && !record.previous) throw refuse("bad-field", "a later revision that names no record before it");
-  record.recipients = record.recipients.map((r) => fields(r, RECIPIENT, "recipient"));
-  record.viewers = (record.viewers ?? []).map((v) => fields(v, VIEWER, "viewer"));
-  const quantum = record.recipients.map((r) => recipientKind(r.age));
-  if (new Set(quantum).size !== 1) throw refuse("bad-field", "recipients of mixed strength");
-  if (!record.recipients.some((r) => r.kind === 1)) throw refuse("bad-field", "no household recipient");
-  if (new Set(record.viewers.map((v) => hex(v.key))).size !== record.viewers.length) throw refuse("bad-field", "a viewer that is listed twice");
-  if (record.viewers.some((v) => v.role === 3 && !v.until)) throw refuse("bad-field", "a guest without a date");
+async function checkPeriods({ periods, recipient, created }) {
+  const seen = /* @__PURE__ */ new Set();
+  for (const [i, p] of periods.entries()) {
+    const before = periods[i - 1];
+    const isLast = i === periods.length - 1;
+    if (before && (p.number !== before.number + 1 || p.from < before.from)) throw refuse("bad-field", "periods out of order");
+    if (p.until === void 0 !== isLast || p.until < p.from) throw refuse("bad-field", `period ${p.number} ends wrongly`);
+    if (seen.has(hex(p.recipient))) throw refuse("bad-field", "two periods with one recipient");
+    seen.add(hex(p.recipient));
+  }
+  const current = periods.at(-1);
+  if (current.from > created || !equal(current.recipient, await sha256(utf8(recipient)))) throw refuse("bad-field", "the current period does not fit");
 }
-function recipientKind(recipient) {
-  const match = /^age1(pq1)?[02-9ac-hj-np-z]+$/.exec(recipient);
-  try {
-    if (!match) throw new Error("another kind");
-    new Encrypter().addRecipient(recipient);
-    return match[1] ? "hybrid" : "x25519";
-  } catch (err) {
-    throw refuse("bad-field", `a recipient that is none: ${err.message}`);
+async function checkMembers({ members, created }) {
+  const seen = /* @__PURE__ */ new Set();
+  for (const m of members) {
+    if (!await importPublicKey(m.key).then(() => true, () => false)) throw refuse("bad-field", "a member's key is none");
+    if (m.role === 3 && !m.until) throw refuse("bad-field", "a guest without a date");
+    if (seen.has(hex(m.key)) || seen.has(m.recipient)) throw refuse("bad-field", "a member's key or recipient twice");
+    seen.add(hex(m.key)).add(m.recipient);
+    if (m.since > created) throw refuse("bad-field", "a member's recipient from later");
   }
 }
-function printable2(fields2) {
-  const out = { ...fields2 };
-  for (const name of ["device", "owner"]) if (out[name]) out[name] = base32(out[name]);
-  for (const name of ["previous", "record"]) if (out[name]) out[name] = hex(out[name]);
-  return out;
+async function keysBehind(rest, { keysSize, keysHash }) {
+  if (rest.length === 0) return null;
+  if (rest.length !== keysSize || !equal(await sha256(rest), keysHash)) throw refuse("bad-keys", "what follows the envelope is not the keys");
+  return rest;
 }
-async function verifyOwnership({ record, acceptance, hash, statements }) {
-  const owner = await key(record.ownerKey, "owner");
-  const device = await key(record.deviceKey, "device");
-  if (base32(await sha256(record.ownerKey)) !== record.owner) throw refuse("bad-field", "the owner ID is not the hash of the owner key");
-  if (base32(await sha256(record.deviceKey)) !== record.device) throw refuse("device-mismatch", "the device ID is not the hash of the device key");
-  if (!await verifySignature(owner, statements.signed)) throw refuse("bad-signature", "the owner did not sign this record");
-  if (acceptance.record !== hash || acceptance.device !== record.device) throw refuse("bad-field", "the acceptance is of another record or device");
-  if (!await verifySignature(device, statements.accepted)) throw refuse("bad-signature", "the device did not accept this record");
+var rotates = (statement, known) => statement.recipient !== known.recipient;
+function checkFollows(statement, known) {
+  const { serial, owner, hash, previous, created } = statement;
+  if (owner !== known.owner) throw refuse("wrong-owner", "it is another owner's");
+  if (hash === known.hash) return;
+  if (serial === known.serial) throw refuse("fork", `another statement ${serial}`);
+  if (serial < known.serial) throw refuse("roll-back", `statement ${serial}, known is ${known.serial}`);
+  if (serial > known.serial + 1) throw refuse("gap", `statement ${serial}, known is ${known.serial}`);
+  if (previous !== known.hash) throw refuse("fork", `statement ${serial} follows another ${known.serial} than the known one`);
+  if (created < known.created) throw refuse("bad-succession", "it was created before the one that it follows");
+  checkPeriodsFollow(statement, known);
+  checkMembersFollow(statement, known);
 }
-async function key(spki, whose) {
-  try {
-    return await importPublicKey(spki);
-  } catch (err) {
-    throw refuse("bad-field", `the ${whose} key: ${err.message}`);
+function checkPeriodsFollow(statement, known) {
+  const want = known.periods.map((p) => ({ ...p }));
+  if (rotates(statement, known)) {
+    const last = want.at(-1);
+    last.until = Math.max(statement.created, 1);
+    want.push({ number: last.number + 1, recipient: statement.periods.at(-1).recipient, from: statement.created });
   }
+  const spelled = (p) => [p.number, p.recipient, p.from, p.until ?? 0].join();
+  const tail = want.slice(-statement.periods.length).map(spelled);
+  if (statement.periods.length > want.length || !statement.periods.every((p, i) => spelled(p) === tail[i])) {
+    throw refuse("bad-succession", "it changes what was said of a period");
+  }
+}
+var memberOf = ({ members }, key2) => members.find((m) => equal(m.key, key2));
+function checkMembersFollow(statement, known) {
+  for (const before of known.members) {
+    const now = memberOf(statement, before.key);
+    if (!now && !rotates(statement, known)) throw refuse("bad-succession", "it removes a member without a new period");
+    if (!now || now.recipient === before.recipient && now.card === before.card && now.since === before.since) continue;
+    if (now.card <= before.card || now.recipient === before.recipient || now.since !== statement.created) {
+      throw refuse("bad-succession", "it changes a member's recipient without a newer card");
+    }
+  }
+  for (const m of statement.members) {
+    if (!memberOf(known, m.key) && m.since !== statement.created) throw refuse("bad-succession", "it dates a new member back");
+  }
+}
+async function openKeys(statement, identities) {
+  if (statement.keys === null) throw refuse("locked", "the keys were taken away");
+  const files = readFiles(statement.keys);
+  const periods = new Set(statement.periods.map(({ recipient }) => recipient));
+  const out = [];
+  for (const [i, file] of files.entries()) {
+    const opened = await openFile(file, identities);
+    if (opened === null) continue;
+    const recipients = await Promise.all(opened.map(identityToRecipient));
+    for (const r of recipients) if (!periods.has(hex(await sha256(utf8(r))))) throw refuse("bad-keys", "an identity of no period that is listed");
+    if (i === 0 && !recipients.includes(statement.recipient)) throw refuse("bad-keys", "the current period's identity is not in them");
+    out.push(...opened);
+  }
+  if (out.length === 0) throw refuse("locked", "they are not for this member");
+  return [...new Set(out)];
+}
+function readFiles(keys) {
+  try {
+    const files = decode(keys);
+    if (Array.isArray(files) && files.length >= 1 && files.length <= 2 && files.every(isBytes9)) return files;
+  } catch (err) {
+    if (!(err instanceof CBORError)) throw err;
+  }
+  throw refuse("bad-keys", "not one or two age files");
+}
+async function openFile(file, identities) {
+  const decrypter = new Decrypter();
+  for (const identity of identities) decrypter.addIdentity(identity);
+  let plain;
+  try {
+    plain = await decrypter.decrypt(file);
+  } catch (err) {
+    if (/no identity matched/.test(err.message)) return null;
+    throw refuse("bad-keys", err.message);
+  }
+  return readIdentities(plain);
+}
+function readIdentities(plain) {
+  const lines = plain.length > MAX_IDENTITIES2 ? [] : textOf(plain).split(/\r?\n/).filter((line) => line !== "" && !line.startsWith("#"));
+  if (lines.length === 0 || !lines.every((line) => /^AGE-SECRET-KEY-PQ-1[A-Z0-9]+$/.test(line))) throw refuse("bad-keys", "not an identities file");
+  return lines;
+}
+function textOf(plain) {
+  try {
+    return fromUTF8(plain);
+  } catch {
+    return "";
+  }
+}
+async function keptIdentities(statement, identities, now) {
+  const byHash = /* @__PURE__ */ new Map();
+  for (const identity of identities) byHash.set(hex(await sha256(utf8(await identityToRecipient(identity)))), identity);
+  return statement.periods.toReversed().filter(({ until, recipient }) => byHash.has(recipient) && (until === void 0 || until + statement.retention > now)).map(({ recipient }) => byHash.get(recipient));
+}
+function historyOf(chain2) {
+  return chain2.map((s, i) => {
+    const before = chain2[i - 1];
+    const base = { serial: s.serial, at: s.created };
+    const settings = { rotation: s.rotation, retention: s.retention };
+    if (!before) return { ...base, period: s.periods.at(-1).number, dropped: [], added: s.members, removed: [], altered: [], renewed: [], settings };
+    const known = s.members.filter((m) => memberOf(before, m.key)).map((m) => [m, memberOf(before, m.key)]);
+    return {
+      ...base,
+      period: rotates(s, before) ? s.periods.at(-1).number : 0,
+      dropped: before.periods.filter((p) => !s.periods.some((q) => q.number === p.number)).map((p) => p.number),
+      added: s.members.filter((m) => !memberOf(before, m.key)),
+      removed: before.members.filter((m) => !memberOf(s, m.key)),
+      altered: known.filter(([m, b]) => m.name !== b.name || m.role !== b.role || m.until !== b.until).map(([m]) => m),
+      renewed: known.filter(([m, b]) => m.card !== b.card).map(([m]) => m),
+      settings: s.rotation !== before.rotation || s.retention !== before.retention ? settings : null
+    };
+  });
 }
 
 export {
-  generateHybridIdentity,
   identityToRecipient,
   hex,
   base64url,
@@ -9844,20 +10709,27 @@ export {
   unbase32,
   concat,
   sha256,
+  utf8,
+  decodeFirst,
   encode,
   Refusal,
   refuse,
   reasonOf,
-  SPKI_HEAD,
   ECDSA_P256,
-  isP256SPKI,
+  parseEnvelope,
   sign1,
   parseJSON,
-  Audit,
-  BodyError,
-  parseEvent,
-  parseCheckpoint,
-  parseGap,
+  parseOwnership,
+  signRelease,
+  verifyOwnership,
+  MAX_FILE_SIZE,
+  KeysError,
+  parseKeys,
+  audienceOf,
+  publicOf,
+  makeKeys,
+  takeKeysFromAddress,
+  takeKeysByToken,
   THUMBNAIL,
   CLIP,
   EVENT,
@@ -9865,15 +10737,32 @@ export {
   GAP,
   CLOCK_UNSET,
   CLOCK_FLOOR,
+  CLOCK_NETWORK,
   KIND_NAMES,
   CLOCK_NAMES,
   PROTECTION_NAMES,
   parseItem,
-  parseEnvelope2 as parseEnvelope,
+  parseEnvelope2,
   verifyEnvelope,
   verifyItem,
   checkPolicy,
   openItem,
-  parseOwnership,
-  verifyOwnership
+  CODE_LIFE,
+  makeCode,
+  parseCode,
+  isPassphrase,
+  isHostPort,
+  nextTranscript,
+  MAX_MESSAGE,
+  OwnerPairing,
+  Audit,
+  BodyError,
+  parseEvent,
+  parseCheckpoint,
+  parseGap,
+  verifyStatement,
+  checkFollows,
+  openKeys,
+  keptIdentities,
+  historyOf
 };

@@ -4,136 +4,123 @@ import {
   CHECKPOINT,
   CLIP,
   CLOCK_FLOOR,
+  CLOCK_NETWORK,
   CLOCK_UNSET,
-  ECDSA_P256,
+  CODE_LIFE,
   EVENT,
   GAP,
+  KeysError,
+  MAX_FILE_SIZE,
+  MAX_MESSAGE,
+  OwnerPairing,
   Refusal,
-  SPKI_HEAD,
   THUMBNAIL,
-  base32,
+  audienceOf,
   base64url,
+  checkFollows,
   checkPolicy,
   concat,
   encode,
-  generateHybridIdentity,
-  identityToRecipient,
-  isP256SPKI,
+  hex,
+  historyOf,
+  isHostPort,
+  isPassphrase,
+  keptIdentities,
+  makeCode,
+  makeKeys,
   openItem,
+  openKeys,
   parseCheckpoint,
-  parseEnvelope,
+  parseEnvelope2 as parseEnvelope,
   parseEvent,
   parseGap,
   parseItem,
   parseJSON,
+  parseKeys,
   parseOwnership,
   refuse,
   sha256,
   sign1,
+  signRelease,
+  takeKeysByToken,
+  takeKeysFromAddress,
   unbase32,
   unbase64url,
+  utf8,
   verifyEnvelope,
   verifyItem,
-  verifyOwnership
+  verifyOwnership,
+  verifyStatement
 } from "./lensward-shared.js";
 
-// transport/hub/page/src/keys.js
-var FORMAT = "lensward/owner-keys/1";
-var MAX_FILE_SIZE = 64 * 1024;
-var MAX_IDENTITIES = 64;
-var KeysError = class extends Error {
-  constructor(message) {
-    super(message);
-    this.name = "KeysError";
+// transport/hub/page/src/findings.js
+var MAX_FINDINGS = 1e3;
+var Findings = class {
+  /** @type {Finding[]} the newest first */
+  list = [];
+  #told = /* @__PURE__ */ new Set();
+  #forked = /* @__PURE__ */ new Set();
+  #changed;
+  /** @param {(finding: Finding) => void} changed told of each new one */
+  constructor(changed) {
+    this.#changed = changed;
+  }
+  /** Takes findings of earlier visits, which are not told again. */
+  recall(findings) {
+    for (const finding of findings) {
+      this.#told.add(keyOf(finding));
+      this.list.push(finding);
+    }
+    this.list.sort((a, b) => b.at - a.at);
+  }
+  /** Tells a finding, unless it was told before. Of a fork one is told for each chain. */
+  tell({ name, at, device = "", epoch = 0, chain = 0, from = 0, to = from, detail, proof = [] }) {
+    const kept = proof.filter(({ bytes }) => bytes?.length > 0).map(({ what, bytes }) => ({ what, bytes: bytes.slice() }));
+    const finding = { name, at, device, epoch, chain, from, to, detail, proof: kept };
+    const key = keyOf(finding);
+    const place = `${device}/${epoch}/${chain}`;
+    if (this.#told.has(key) || this.list.length >= MAX_FINDINGS || name === "fork" && this.#forked.has(place)) return;
+    this.#told.add(key);
+    if (name === "fork") this.#forked.add(place);
+    this.list.unshift(finding);
+    this.#changed(finding);
   }
 };
-async function parseKeys(text) {
-  if (text.length > MAX_FILE_SIZE) throw new KeysError("The file is too large to be an owner's keys.");
-  let file;
-  try {
-    file = parseJSON(text);
-  } catch {
-    throw new KeysError("This is not a key file: it is not JSON.");
-  }
-  if (file === null || typeof file !== "object" || file.format !== FORMAT) {
-    throw new KeysError(`This is not a key file: its format is not ${FORMAT}.`);
-  }
-  const ownerKey = field(file, "owner_key");
-  if (!isP256SPKI(ownerKey) || base32(await sha256(ownerKey)) !== file.owner) {
-    throw new KeysError("The owner's ID in the file is not the one of its key.");
-  }
-  return {
-    owner: file.owner,
-    ownerKey,
-    identities: checkIdentities(file.household_identities),
-    ...await importSigningKey(field(file, "viewer_key"))
-  };
+function keyOf({ name, device, epoch, chain, from, to, proof }) {
+  return [name, device, epoch, chain, from, to, ...proof.map(({ what, bytes }) => `${what} ${base64url(bytes)}`)].join("/");
 }
-function field(file, name) {
-  try {
-    return unbase64url(file[name]);
-  } catch {
-    throw new KeysError(`The field ${name} of the key file is missing or broken.`);
-  }
+function swapped(asked, got) {
+  const wanted = asked?.kind === THUMBNAIL;
+  const came = got.kind === THUMBNAIL;
+  return wanted !== came || wanted && asked.event !== got.event ? "swapped-thumbnail" : "swapped-events";
 }
-function checkIdentities(list2) {
-  if (!Array.isArray(list2) || list2.length === 0 || list2.length > MAX_IDENTITIES) {
-    throw new KeysError("The key file holds no household identity, or too many.");
-  }
-  for (const identity of list2) {
-    if (typeof identity !== "string" || !/^AGE-SECRET-KEY-(PQ-)?1[A-Z0-9]+$/.test(identity)) {
-      throw new KeysError("A household identity in the key file is not an age identity.");
-    }
-  }
-  return list2;
-}
-async function importSigningKey(pkcs8) {
-  try {
-    const readable = await crypto.subtle.importKey("pkcs8", pkcs8, ECDSA_P256, true, ["sign"]);
-    return {
-      viewerKey: await crypto.subtle.importKey("pkcs8", pkcs8, ECDSA_P256, false, ["sign"]),
-      viewerSPKI: await publicOf(readable)
-    };
-  } catch {
-    throw new KeysError("The viewer key in the file is not a P-256 private key.");
-  }
-}
-async function publicOf(privateKey) {
-  const { x, y } = await crypto.subtle.exportKey("jwk", privateKey);
-  return concat(SPKI_HEAD, unbase64url(x), unbase64url(y));
-}
-async function makeKeys() {
-  const root = await crypto.subtle.generateKey(ECDSA_P256, true, ["sign", "verify"]);
-  const viewer = await crypto.subtle.generateKey(ECDSA_P256, true, ["sign", "verify"]);
-  const ownerKey = new Uint8Array(await crypto.subtle.exportKey("spki", root.publicKey));
-  const identity = await generateHybridIdentity();
+async function findingFile(finding) {
+  const { name, at, device, epoch, chain, from, to, detail, proof } = finding;
+  const parts = [utf8(`lensward/finding/1
+${name}
+${device}
+${epoch}
+${chain}
+${from}
+${to}
+`)];
+  for (const { what, bytes } of proof) parts.push(utf8(`${what} ${bytes.length}
+`), bytes);
+  const hash = hex(await sha256(concat(...parts))).slice(0, 16);
   const text = JSON.stringify({
-    format: FORMAT,
-    owner: base32(await sha256(ownerKey)),
-    owner_key: base64url(ownerKey),
-    owner_private_key: base64url(new Uint8Array(await crypto.subtle.exportKey("pkcs8", root.privateKey))),
-    viewer_key: base64url(new Uint8Array(await crypto.subtle.exportKey("pkcs8", viewer.privateKey))),
-    household_identities: [identity]
-  }, null, 2) + "\n";
-  return { keys: await parseKeys(text), text, recipient: await identityToRecipient(identity) };
-}
-function takeKeysFromAddress(location2, history2) {
-  const match = /^#keys=([A-Za-z0-9_-]*)$/.exec(location2.hash);
-  if (!match) return null;
-  history2.replaceState(null, "", location2.pathname + location2.search);
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(unbase64url(match[1]));
-  } catch {
-    throw new KeysError("The link's keys are broken: it may have been cut off when it was copied.");
-  }
-}
-async function takeKeysByToken(location2, history2, fetch2) {
-  const match = /^#once=([A-Za-z0-9_-]+)$/.exec(location2.hash);
-  if (!match) return null;
-  history2.replaceState(null, "", location2.pathname + location2.search);
-  const answer = await fetch2("/local/keys", { method: "POST", headers: { Authorization: `Bearer ${match[1]}` } });
-  if (!answer.ok) throw new KeysError("This link was used before, or is not from here. Start `lensctl view` again for a new one.");
-  return answer.text();
+    lensward: "finding/1",
+    name,
+    at,
+    ...device && { device },
+    epoch,
+    chain,
+    from,
+    to,
+    detail,
+    proof: proof.map(({ what, bytes }) => ({ what, bytes: base64url(bytes) }))
+  }, null, 1);
+  return { name: `${name}-${hash}.json`, text: `${text}
+` };
 }
 
 // transport/hub/page/src/keystore.js
@@ -150,7 +137,7 @@ async function loadKeys() {
     }
   }
   const keys = await inStore("readonly", (store) => store.get("owner")).catch(() => void 0);
-  return keys ? { keys, kept: "browser" } : null;
+  return keys ? { keys: { rootKey: null, memberIdentities: [], ...keys }, kept: "browser" } : null;
 }
 function keepInTab(text) {
   try {
@@ -166,7 +153,25 @@ async function keepInBrowser(keys) {
 }
 async function forgetKeys() {
   tabStorage()?.removeItem(TAB);
-  await inStore("readwrite", (store) => store.delete("owner")).catch(() => void 0);
+  await inStore("readwrite", (store) => store.clear()).catch(() => void 0);
+}
+async function loadPairing() {
+  return await inStore("readonly", (store) => store.get("pairing")).catch(() => void 0) ?? null;
+}
+async function keepPairing(pairing) {
+  await inStore("readwrite", (store) => store.put(pairing, "pairing"));
+}
+async function forgetPairing() {
+  await inStore("readwrite", (store) => store.delete("pairing")).catch(() => void 0);
+}
+var MAX_FINDINGS2 = 1e3;
+async function loadFindings(owner) {
+  const range = IDBKeyRange.bound(`finding/${owner}/`, `finding/${owner}/~`);
+  return await inStore("readonly", (store) => store.getAll(range, MAX_FINDINGS2)).catch(() => void 0) ?? [];
+}
+async function keepFinding(owner, finding) {
+  const { name } = await findingFile(finding);
+  await inStore("readwrite", (store) => store.put(finding, `finding/${owner}/${name}`));
 }
 function tabStorage() {
   try {
@@ -180,7 +185,9 @@ async function inStore(mode, use) {
     onupgradeneeded: (e) => e.target.result.createObjectStore(STORE)
   }));
   try {
-    return await promise(use(db.transaction(STORE, mode).objectStore(STORE)));
+    const transaction = db.transaction(STORE, mode, { durability: "strict" });
+    const [value] = await Promise.all([promise(use(transaction.objectStore(STORE))), finished(transaction)]);
+    return value;
   } finally {
     db.close();
   }
@@ -192,12 +199,20 @@ function promise(request) {
     request.onblocked = () => reject(new Error("the key store is in use by an older page"));
   });
 }
+function finished(transaction) {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error ?? new Error("the key store did not take it"));
+  });
+}
 
 // transport/hub/page/src/api.js
 var MAX_ITEM_SIZE = 4 * 1024 * 1024 + 8 * 1024;
 var MAX_JSON_SIZE = 8 * 1024 * 1024;
 var MAX_LIST = 4096;
 var MAX_TIMELINE_WAIT = 25;
+var MAX_ADDRESSES = 4;
+var MAX_STATEMENTS = 50;
 var TIMEOUT_MS = 3e4;
 var SIGN_IN_LABEL = "lensward/signin/1";
 var APIError = class extends Error {
@@ -225,13 +240,21 @@ var Client = class {
   }
   /**
    * Who the hub says it is. Needs no session.
-   * @returns {Promise<{id: string, mixup: number, servedBy: "hub"|"view"}>} mixup is
-   *   the share of answers that a hub which was told to lie gets wrong, 0 to 1
+   * @returns {Promise<{id: string, mixup: number, servedBy: "hub"|"view", devices: string[], retention: number}>}
+   *   mixup is the share of answers that a hub which was told to lie gets wrong, 0 to
+   *   1; devices are the addresses at which cameras reach it; retention is how long it
+   *   keeps items, in milliseconds, 0 for ever
    */
   async hub(signal) {
-    const { id, mixup, served_by: servedBy } = await this.#json("GET", "/api/v1/hub", { signal, open: true });
+    const { id, mixup, served_by: servedBy, devices, retention } = await this.#json("GET", "/api/v1/hub", { signal, open: true });
     decoded(() => unbase32(id));
-    return { id, mixup: mixup > 0 && mixup <= 1 ? mixup : 0, servedBy: servedBy === "view" ? "view" : "hub" };
+    return {
+      id,
+      mixup: mixup > 0 && mixup <= 1 ? mixup : 0,
+      servedBy: servedBy === "view" ? "view" : "hub",
+      devices: (Array.isArray(devices) ? devices : []).filter((a) => typeof a === "string").slice(0, MAX_ADDRESSES),
+      retention: Number.isSafeInteger(retention) && retention > 0 ? retention * 1e3 : 0
+    };
   }
   /** Proves the viewer key over a challenge; later calls carry the token. */
   async signIn(signal) {
@@ -273,7 +296,7 @@ var Client = class {
   async timeline({ after = 0, limit = 200, wait = 0, signal } = {}) {
     const query = new URLSearchParams({ after, limit, wait: Math.min(wait, MAX_TIMELINE_WAIT) });
     const { items, next } = await this.#json("GET", `/api/v1/timeline?${query}`, { signal, extra: wait * 1e3 });
-    const rows = list(items).slice(0, limit).map((row) => ({ cursor: number(row?.cursor), envelope: envelopeOf(row) }));
+    const rows = list(items).slice(0, limit).map((row2) => ({ cursor: number(row2?.cursor), envelope: envelopeOf(row2) }));
     return { rows, next: number(next) };
   }
   /** The bytes that the hub answers for a ref with; they may be anything. */
@@ -284,6 +307,30 @@ var Client = class {
   /** Hands a header that should not have come here back to the hub's operator. */
   async report(envelope, reason, signal) {
     await this.#call("POST", "/api/v1/reports", { signal, limit: 4096, body: { envelope: base64url(envelope), reason } });
+  }
+  /** The household's statements with a serial greater than `after`, in order: bytes. */
+  async household(after, signal) {
+    const { statements } = await this.#json("GET", `/api/v1/household?after=${after}`, { signal });
+    return list(statements).slice(0, MAX_STATEMENTS).map((text) => decoded(() => unbase64url(text)));
+  }
+  /** Leaves a signed word for a camera with the hub: a release, or the next revision of its record. */
+  async leaveLetter(device, letter, signal) {
+    await this.#call("POST", `/api/v1/devices/${device}/letters`, { signal, limit: 4096, body: letter });
+  }
+  /** Leaves this side's newest message of a pairing at its rendezvous. Needs no session. */
+  async putPairing(rendezvous, message, signal) {
+    await this.#call("PUT", `/api/v1/pair/${rendezvous}/owner`, { signal, limit: 4096, open: true, body: message });
+  }
+  /**
+   * The camera's newest message at a rendezvous, if it is another than the one with
+   * the hash; waits up to `wait` seconds for one. Needs no session.
+   * @returns {Promise<Uint8Array|null>}
+   */
+  async getPairing(rendezvous, { not = "", wait = 0, limit, signal } = {}) {
+    const query = new URLSearchParams({ wait: Math.min(wait, MAX_TIMELINE_WAIT) });
+    if (not) query.set("not", not);
+    const bytes = await this.#call("GET", `/api/v1/pair/${rendezvous}/camera?${query}`, { signal, limit, open: true, extra: wait * 1e3 });
+    return bytes.length > 0 ? bytes : null;
   }
   async #json(method, path, options) {
     const bytes = await this.#call(method, path, { limit: MAX_JSON_SIZE, ...options });
@@ -311,13 +358,14 @@ var Client = class {
   async #send(method, path, { signal, body, open, extra }) {
     const headers = {};
     if (!open) headers.Authorization = `Bearer ${this.#token}`;
-    if (body !== void 0) headers["Content-Type"] = "application/json";
+    const isBytes = body instanceof Uint8Array;
+    if (body !== void 0) headers["Content-Type"] = isBytes ? "application/octet-stream" : "application/json";
     const timeout = AbortSignal.timeout(TIMEOUT_MS + extra);
     try {
       return await this.#fetch(this.#base + path, {
         method,
         headers,
-        body: body === void 0 ? void 0 : JSON.stringify(body),
+        body: body === void 0 || isBytes ? body : JSON.stringify(body),
         signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
         cache: "no-store",
         credentials: "omit",
@@ -384,48 +432,6 @@ function envelopeOf({ envelope }) {
     return null;
   }
 }
-
-// transport/hub/page/src/heads.js
-var MAX_CHAINS = 512;
-var Heads = class {
-  #storage;
-  #key;
-  #heads = /* @__PURE__ */ new Map();
-  #moved = false;
-  /** @param {string} owner @param {Storage|null} storage */
-  constructor(owner, storage) {
-    this.#storage = storage;
-    this.#key = `lensward.heads.${owner}`;
-    try {
-      const kept = JSON.parse(storage.getItem(this.#key) ?? "[]");
-      this.#heads = new Map(kept.filter(([, seq]) => Number.isSafeInteger(seq) && seq > 0));
-    } catch {
-    }
-  }
-  /** What is known from before: {device, epoch, chain, seq}. */
-  *known() {
-    for (const [name, seq] of this.#heads) {
-      const [device, epoch, chain] = name.split("/");
-      yield { device, epoch: Number(epoch), chain: Number(chain), seq };
-    }
-  }
-  note({ device, epoch, chain, seq }) {
-    const name = `${device}/${epoch}/${chain}`;
-    if (seq <= (this.#heads.get(name) ?? 0)) return;
-    this.#heads.delete(name);
-    this.#heads.set(name, seq);
-    if (this.#heads.size > MAX_CHAINS) this.#heads.delete(this.#heads.keys().next().value);
-    this.#moved = true;
-  }
-  save() {
-    if (!this.#moved) return;
-    try {
-      this.#storage.setItem(this.#key, JSON.stringify([...this.#heads]));
-      this.#moved = false;
-    } catch {
-    }
-  }
-};
 
 // transport/hub/page/src/jobs.js
 function backoff(tries, { first, most }, random = Math.random) {
@@ -515,39 +521,372 @@ var Jobs = class {
   }
 };
 
-// transport/hub/page/src/missing.js
-var MIN_TRIES = 2;
-var MAX_NOTICES = 200;
-function missingNotices(runs, timeline, tries) {
-  const out = [];
-  let time = 0;
-  let chain = "";
-  for (const run of [...runs].reverse()) {
-    const name = `${run.device}/${run.epoch}/${run.chain}`;
-    if (name !== chain) time = 0;
-    chain = name;
-    const after = timeline.stubs.get(`${name}/${run.to + 1}`);
-    time = after?.header.captured ?? (time || (timeline.stubs.get(`${name}/${run.from - 1}`)?.header.captured ?? 0));
-    if (!run.dropped && tries(`${name}/${run.to}`) < MIN_TRIES) continue;
-    out.push({
-      key: `${name}/${run.from}`,
-      type: run.dropped ? "dropped" : "missing",
-      device: run.device,
-      count: run.to - run.from + 1,
-      kind: run.dropped?.kind ?? 0,
-      reason: run.dropped?.reason ?? "",
-      delivered: !run.dropped && wasDelivered(run, timeline.cameras.get(run.device)),
-      time
-    });
+// transport/hub/page/src/pairing/session.js
+var TIMING = {
+  again: 4e3,
+  // a message is sent again
+  after: 6e4,
+  // for so long after the end
+  trouble: { first: 500, most: 1e4 },
+  wait: 20,
+  // seconds of a long poll
+  tick: 500
+};
+var PairingSession = class extends EventTarget {
+  /** What keeps it from going on right now, for a person; "" for nothing. */
+  trouble = "";
+  /** How many messages were not taken, and why the last was not. */
+  refused = { count: 0, reason: "" };
+  #pairing;
+  #api;
+  #timing;
+  #signal;
+  #moved = withResolvers();
+  /** @param {{pairing: import("./owner.js").OwnerPairing, api: import("../api.js").Client, timing?: object}} options */
+  constructor({ pairing, api, timing = TIMING }) {
+    super();
+    this.#pairing = pairing;
+    this.#api = api;
+    this.#timing = timing;
   }
-  return out.sort((a, b) => b.time - a.time).slice(0, MAX_NOTICES);
+  /** @returns {import("./owner.js").Memory} */
+  get memory() {
+    return this.#pairing.memory;
+  }
+  get isOver() {
+    return this.#pairing.phase === "done" || this.#pairing.phase === "failed";
+  }
+  /** Runs until a minute after the pairing is over, or signal ends it. */
+  async run(signal) {
+    const over2 = new AbortController();
+    this.#signal = AbortSignal.any([signal, over2.signal]);
+    const until = async (loop) => {
+      try {
+        await loop();
+      } catch (err) {
+        if (!this.#signal.aborted) throw err;
+      } finally {
+        over2.abort();
+      }
+    };
+    await Promise.all([until(() => this.#send()), until(() => this.#receive()), until(() => this.#watch())]);
+  }
+  #changed() {
+    this.#moved.resolve();
+    this.#moved = withResolvers();
+    this.dispatchEvent(new Event("change"));
+  }
+  async #send() {
+    for (let failures = 0; ; ) {
+      const { out, rendezvous } = this.memory;
+      const moved = this.#moved.promise;
+      let wait = this.#timing.again;
+      try {
+        if (out !== null) await this.#api.putPairing(rendezvous, out, this.#signal);
+        if (failures > 0) this.#say("");
+        failures = 0;
+      } catch (err) {
+        wait = this.#after(err, failures++);
+      }
+      await Promise.race([sleep(wait, this.#signal), moved]);
+    }
+  }
+  async #receive() {
+    let not = "";
+    for (let failures = 0; ; ) {
+      try {
+        const began = Date.now();
+        const message = await this.#api.getPairing(this.memory.rendezvous, {
+          not,
+          wait: this.#timing.wait,
+          limit: MAX_MESSAGE,
+          signal: this.#signal
+        });
+        if (failures > 0) this.#say("");
+        failures = 0;
+        if (message !== null) {
+          await this.#take(message);
+          not = hex(await sha256(message));
+        }
+        if (Date.now() - began < this.#timing.tick) await sleep(this.#timing.tick, this.#signal);
+      } catch (err) {
+        await sleep(this.#after(err, failures++), this.#signal);
+      }
+    }
+  }
+  async #take(message) {
+    try {
+      await this.#pairing.receive(message);
+    } catch (err) {
+      if (!(err instanceof Refusal)) throw err;
+      const isNews = err.reason === "rival" || err.reason === "second-hello" || this.#pairing.phase === "failed";
+      if (!isNews) this.refused = { count: this.refused.count + 1, reason: err.reason };
+    }
+    this.#changed();
+  }
+  /** Lets a code expire, and ends all a minute after the pairing. */
+  async #watch() {
+    let overSince = null;
+    for (; ; ) {
+      if (!this.isOver) await this.#tick();
+      if (this.isOver) overSince ??= Date.now();
+      if (overSince !== null && Date.now() - overSince >= this.#timing.after) return;
+      await sleep(this.#timing.tick, this.#signal);
+    }
+  }
+  async #tick() {
+    try {
+      await this.#pairing.tick();
+    } catch (err) {
+      if (err instanceof Refusal) this.#changed();
+      else this.#after(err, 0);
+    }
+  }
+  /** Ends a pairing to which no camera has come. */
+  async cancel() {
+    try {
+      await this.#pairing.cancel();
+    } catch (err) {
+      if (!(err instanceof Refusal)) throw err;
+    }
+    this.#changed();
+  }
+  /** Takes an ownership that the hub handed out, if it is this pairing's. */
+  async learn(bytes) {
+    try {
+      await this.#pairing.learn(bytes);
+    } catch (err) {
+      if (!(err instanceof Refusal)) throw err;
+    }
+    this.#changed();
+  }
+  /** How long to wait after a failure, which is said. */
+  #after(err, failures) {
+    this.#signal.throwIfAborted();
+    if (err instanceof APIError) this.#say(`The hub cannot be reached: ${err.message}. Trying again by itself.`);
+    else this.#say(`This browser could not keep how far the pairing has come (${err.message}). Trying again by itself.`);
+    return backoff(failures, this.#timing.trouble);
+  }
+  #say(trouble) {
+    if (this.trouble === trouble) return;
+    this.trouble = trouble;
+    this.#changed();
+  }
+};
+function withResolvers() {
+  const out = {};
+  out.promise = new Promise((resolve) => {
+    out.resolve = resolve;
+  });
+  return out;
 }
-function wasDelivered(run, camera) {
-  if (!camera?.says || !camera.checkpoint) return false;
-  const { epoch, chain, seq } = camera.checkpoint.header;
-  const isLater = epoch === run.epoch && (chain > run.chain || chain === run.chain && seq > run.to);
-  return isLater && camera.says.depth === 0 && camera.says.aside === 0;
-}
+
+// transport/hub/page/src/pairing/desk.js
+var LOCK = "lensward-pairing";
+var RELEASE_LIFE = 366 * 24 * 36e5;
+var PATIENCE = 20 * 6e4;
+var PairingDesk = class extends EventTarget {
+  /** Whether another tab has the pairing. */
+  isElsewhere = false;
+  /** What became of a camera that is not the person's: "", "sending", "sent", or what went wrong. */
+  thrown = "";
+  #keys;
+  #api;
+  #viewer;
+  #store;
+  #timing;
+  #signal = null;
+  #session = null;
+  #answer = "";
+  #isEnded = false;
+  #stop = null;
+  /**
+   * @param {object} options
+   * @param {import("../keys.js").Keys} options.keys
+   * @param {import("../api.js").Client} options.api
+   * @param {import("../viewer.js").Viewer} options.viewer
+   * @param {{load: Function, keep: Function, forget: Function}} [options.store]
+   */
+  constructor({ keys, api, viewer, store = { load: loadPairing, keep: keepPairing, forget: forgetPairing }, timing }) {
+    super();
+    Object.assign(this, { given: new GivenAway(keys.owner) });
+    this.#keys = keys;
+    this.#api = api;
+    this.#viewer = viewer;
+    this.#store = store;
+    this.#timing = timing;
+    viewer.addEventListener("cameras", () => this.#learn());
+  }
+  /** Whether these keys can make a camera theirs. */
+  get canPair() {
+    return this.#keys.rootKey !== null;
+  }
+  /** @returns {PairingSession|null} the pairing that is under way, or over and not looked at yet */
+  get session() {
+    return this.#session;
+  }
+  /** What the person said of the first picture: "", "mine" or "other". */
+  get answer() {
+    return this.#answer;
+  }
+  /** Holds the pairing for this tab until signal ends it, and goes on with what is kept. */
+  async run(signal) {
+    this.#signal = signal;
+    const hold = async () => {
+      this.isElsewhere = false;
+      await this.#resume();
+      this.#changed();
+      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    };
+    const { locks } = globalThis.navigator ?? {};
+    if (!locks) return hold();
+    const { held } = await locks.query();
+    this.isElsewhere = held.some(({ name }) => name === LOCK);
+    this.#changed();
+    try {
+      await locks.request(LOCK, { signal }, hold);
+    } catch (err) {
+      if (!signal.aborted) throw err;
+    }
+  }
+  async #resume() {
+    const kept = await this.#store.load();
+    if (kept === null || kept.memory.owner !== this.#keys.owner || !this.canPair) return;
+    this.#answer = kept.answer;
+    this.#start(new OwnerPairing(kept.memory, this.#ownerKeys(), (memory) => this.#keep(memory)));
+    if (kept.memory.ownership) await this.#viewer.takeOwnership(kept.memory.ownership);
+  }
+  async #keep(memory) {
+    await this.#store.keep({ memory, answer: this.#answer });
+  }
+  #ownerKeys() {
+    const { owner, ownerKey, rootKey } = this.#keys;
+    return { owner, ownerKey, rootKey, newest: (device) => this.#newest(device), audience: () => audienceOf(this.#keys, this.#viewer.home.newest) };
+  }
+  #newest(device) {
+    const known = this.#viewer.records.cameras.find((camera) => camera.device === device);
+    return known ? { epoch: known.epoch, hash: known.hash } : null;
+  }
+  /**
+   * Makes a code and begins a pairing with it.
+   * @param {{wifi: {ssid: Uint8Array, passphrase: string, hidden: boolean}|null}} options
+   */
+  async begin({ wifi }) {
+    const { id, devices } = this.#viewer.hub;
+    const addresses = devices.filter(isHostPort);
+    const code = await makeCode({
+      owner: this.#keys.owner,
+      expires: Math.floor((Date.now() + CODE_LIFE) / 1e3),
+      hub: addresses.length > 0 ? { id, addresses } : null,
+      wifi
+    });
+    this.#answer = "";
+    this.thrown = "";
+    this.#start(await OwnerPairing.begin(code, this.#ownerKeys(), (memory) => this.#keep(memory)));
+  }
+  #start(pairing) {
+    this.#stop?.abort();
+    this.#stop = new AbortController();
+    const session = new PairingSession({ pairing, api: this.#api, timing: this.#timing });
+    this.#session = session;
+    this.#isEnded = false;
+    session.addEventListener("change", () => this.#moved(session));
+    const signal = AbortSignal.any([this.#signal, this.#stop.signal]);
+    session.run(signal).then(() => this.#ended(session), (err) => {
+      console.error(err);
+      session.trouble = `The pairing stopped because of a fault in this page: ${err.message}. Load it again.`;
+      this.#changed();
+    });
+    this.#moved(session);
+  }
+  #moved(session) {
+    if (session !== this.#session) return;
+    const { phase, ownership } = session.memory;
+    this.#viewer.isExpecting = (phase === "agreed" || phase === "done") && this.#answer === "";
+    if (ownership && this.#newest(session.memory.device)?.hash !== session.memory.recordHash) this.#viewer.takeOwnership(ownership);
+    this.#changed();
+  }
+  /** A pairing whose picture was judged is forgotten when it has nothing more to send. */
+  async #ended(session) {
+    if (session !== this.#session) return;
+    this.#isEnded = true;
+    if (this.#answer === "mine") await this.#store.forget();
+  }
+  #learn() {
+    const { phase, recordHash } = this.#session?.memory ?? {};
+    if (phase !== "agreed") return;
+    const found = this.#viewer.records.cameras.find(({ hash, ownership }) => hash === recordHash && ownership !== null);
+    if (found) this.#session.learn(found.ownership.bytes);
+  }
+  /** Whether the camera must have given up by now, so that nothing is lost by not waiting. */
+  get isStale() {
+    return this.#session !== null && Date.now() > this.#session.memory.expires * 1e3 + PATIENCE;
+  }
+  /** The event with the first picture of the camera that was added, or null. */
+  get firstPicture() {
+    const { device, phase } = this.#session?.memory ?? {};
+    if (phase !== "done") return null;
+    const { epoch } = this.#viewer.records.cameras.find((camera) => camera.device === device) ?? {};
+    for (const event of this.#viewer.timeline.events.values()) {
+      if (event.device === device && event.thumbnail?.header.epoch === epoch) return event;
+    }
+    return null;
+  }
+  /** Takes the person's word on the first picture. */
+  async say(answer) {
+    this.#answer = answer;
+    await this.#keep(this.#session.memory);
+    this.#moved(this.#session);
+    if (this.#isEnded) await this.#ended(this.#session);
+  }
+  /** Signs that the camera is nobody's, hides it here, and leaves that with the hub for it. */
+  async throwAway() {
+    const { ownership } = this.#session.memory;
+    this.thrown = "sending";
+    this.#changed();
+    try {
+      const own = await parseOwnership(ownership);
+      this.given.add(own.record.device, own.record.epoch);
+      await this.#api.leaveLetter(own.record.device, await signRelease(this.#keys.rootKey, own, Date.now() + RELEASE_LIFE), this.#signal);
+      this.thrown = "sent";
+    } catch (err) {
+      this.thrown = err.message;
+    }
+    this.#changed();
+  }
+  /** Forgets the pairing: there is room for another. */
+  async close() {
+    this.#stop?.abort();
+    this.#session = null;
+    this.#viewer.isExpecting = false;
+    await this.#store.forget();
+    this.#changed();
+  }
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+};
+var GivenAway = class {
+  #key;
+  #all = /* @__PURE__ */ new Set();
+  constructor(owner) {
+    this.#key = `lensward.given.${owner}`;
+    try {
+      this.#all = new Set(JSON.parse(localStorage.getItem(this.#key) ?? "[]"));
+    } catch {
+    }
+  }
+  add(device, epoch) {
+    this.#all.add(`${device}/${epoch}`);
+    try {
+      localStorage.setItem(this.#key, JSON.stringify([...this.#all].slice(-256)));
+    } catch {
+    }
+  }
+  has(device, epoch) {
+    return this.#all.has(`${device}/${epoch}`);
+  }
+};
 
 // transport/hub/page/src/opener.js
 var TRIES = 12;
@@ -561,6 +900,7 @@ var Opener = class {
   #check;
   #withhold;
   #trouble;
+  #denied;
   #signal;
   #opening = /* @__PURE__ */ new Map();
   /**
@@ -573,9 +913,11 @@ var Opener = class {
    * @param {(refusal: Refusal, item: object|null, asked: string) => void} options.withhold
    * @param {(err: Error) => number|null} options.trouble how long to wait after a
    *   request failed, null where trying again is in vain
+   * @param {(stub: import("./timeline.js").Stub) => void} options.denied told when the
+   *   hub says again and again that an item is not there
    * @param {AbortSignal} options.signal
    */
-  constructor({ api, identities, jobs, retry, check, withhold, trouble, signal }) {
+  constructor({ api, identities, jobs, retry, check, withhold, trouble, denied, signal }) {
     this.#api = api;
     this.#identities = identities;
     this.#jobs = jobs;
@@ -583,6 +925,7 @@ var Opener = class {
     this.#check = check;
     this.#withhold = withhold;
     this.#trouble = trouble;
+    this.#denied = denied;
     this.#signal = signal;
     signal.addEventListener("abort", () => {
       for (const { reject } of this.#opening.values()) reject(signal.reason);
@@ -593,12 +936,12 @@ var Opener = class {
    * @param {import("./timeline.js").Stub} stub
    * @param {{urgency?: number, isStale?: () => boolean}} [options] larger urgency
    *   goes first; isStale says, when its turn comes, that it is not wanted any more
-   * @returns {Promise<{header: object, bytes: Uint8Array}>}
+   * @returns {Promise<{header: object, bytes: Uint8Array, item: object}>} item is as it came
    */
   open(stub, { urgency = stub.header.captured, isStale = () => false } = {}) {
     let opening = this.#opening.get(stub.hash);
     if (!opening) {
-      opening = withResolvers();
+      opening = withResolvers2();
       this.#opening.set(stub.hash, opening);
       opening.promise.catch(() => void 0).finally(() => this.#opening.delete(stub.hash));
       this.#openByJob(stub, urgency, isStale, opening);
@@ -607,16 +950,20 @@ var Opener = class {
   }
   #openByJob(stub, urgency, isStale, { resolve, reject }) {
     let tries = 0;
+    let isDenied = false;
     this.#jobs.add(`open ${stub.hash}`, urgency, async () => {
       if (isStale()) return over(reject, new APIError(0, "a newer one has come"));
       try {
         const item = await this.fetch(stub.header, stub.hash);
-        if (item !== null) return over(resolve, { header: item.header, bytes: await this.#decrypt(item, stub) });
+        if (item !== null) return over(resolve, { header: item.header, bytes: await this.#decrypt(item, stub), item });
+        isDenied = false;
       } catch (err) {
         if (err instanceof Refusal) return over(reject, err);
         if (err.status !== 404) return this.#trouble(err) ?? over(reject, err);
+        isDenied = true;
       }
       if (++tries < TRIES) return backoff(tries, this.#retry);
+      if (isDenied && stub.row > 0) this.#denied(stub);
       return over(reject, new APIError(404, "the hub does not hand it out"));
     });
   }
@@ -655,10 +1002,722 @@ function over(settle, value) {
   settle(value);
   return null;
 }
-function withResolvers() {
+function withResolvers2() {
   const out = {};
   out.promise = new Promise((resolve, reject) => Object.assign(out, { resolve, reject }));
   return out;
+}
+
+// transport/hub/page/src/asker.js
+var AT_ONCE = 100;
+var Asker = class {
+  #o;
+  #asked = /* @__PURE__ */ new Map();
+  #confirms = 0;
+  /**
+   * @param {object} o
+   * @param {import("./audit.js").Audit} o.audit
+   * @param {import("./jobs.js").Jobs} o.jobs
+   * @param {import("./opener.js").Opener} o.opener
+   * @param {number} o.urgency
+   * @param {{retry: object, missing: object}} o.timing
+   * @param {(item: object) => void} o.accept takes an item that was given, or refuses it
+   * @param {(refusal: Refusal, item: object|null, asked: string) => void} o.withhold
+   * @param {(err: Error) => number|null} o.trouble how long to wait after a request failed
+   * @param {(isGiven: boolean) => void} o.changed told after each answer
+   */
+  constructor(o) {
+    this.#o = o;
+  }
+  /** Asks for the newest of what is missing and was not explained. */
+  askAll() {
+    let budget = AT_ONCE;
+    for (const run of this.#o.audit.missing().reverse()) {
+      if (run.dropped) continue;
+      for (let seq = run.to; seq >= run.from && budget > 0; seq--, budget--) this.#ask({ ...run, seq });
+    }
+  }
+  #ask({ device, epoch, chain, seq }) {
+    const { audit, jobs, opener, urgency, timing, accept, withhold, trouble, changed } = this.#o;
+    const place = { device, epoch, chain, seq };
+    const ref = `${device}/${epoch}/${chain}/${seq}`;
+    const asked = this.#asked.get(ref) ?? { tries: 0, round: 0 };
+    if (asked.round > 0) return;
+    this.#asked.set(ref, asked);
+    jobs.add(`ask ${ref}`, urgency, async () => {
+      if (audit.has(place)) return null;
+      let waits = timing.retry;
+      try {
+        const item = await opener.fetch(place);
+        if (item !== null) {
+          if (!audit.has(place)) accept(item);
+          changed(true);
+          return null;
+        }
+      } catch (err) {
+        if (err instanceof Refusal) {
+          withhold(err, null, ref);
+          return null;
+        }
+        if (!(err instanceof APIError) || err.status !== 404) return trouble(err);
+        waits = timing.missing;
+        asked.tries++;
+      }
+      asked.round++;
+      changed(false);
+      return asked.round < TRIES ? backoff(asked.round, waits) : null;
+    }, backoff(0, timing.missing));
+  }
+  /** Asks for one item, after a time. @returns {Promise<"given"|"denied"|"trouble">} trouble is the hub's */
+  askOnce(place, ms) {
+    const { audit, jobs, opener, urgency, accept, withhold } = this.#o;
+    return new Promise((resolve) => {
+      jobs.add(`confirm ${++this.#confirms}`, urgency, async () => {
+        let item = null;
+        try {
+          const isHere = audit.has(place);
+          if (!isHere) item = await opener.fetch(place);
+          if (item !== null && !audit.has(place)) accept(item);
+          resolve(isHere || item !== null ? "given" : "denied");
+        } catch (err) {
+          if (err instanceof Refusal) withhold(err, item, "");
+          resolve(err instanceof Refusal ? "given" : err.status === 404 ? "denied" : "trouble");
+        }
+        return null;
+      }, ms);
+    });
+  }
+  /** Notes that an item came. */
+  came(ref) {
+    this.#asked.delete(ref);
+  }
+  /** Has everything asked for again: the camera is there, and what is missing may have come. */
+  again() {
+    for (const asked of this.#asked.values()) asked.round = 0;
+  }
+  /** How often a place was asked for in vain; all too often where only other things came. */
+  triesFor(ref) {
+    const { tries = 0, round = 0 } = this.#asked.get(ref) ?? {};
+    return round >= TRIES ? TRIES : tries;
+  }
+};
+
+// transport/hub/page/src/home.js
+var MOST = 4096;
+var Home = class {
+  /** @type {import("./household.js").Statement[]} oldest first; of all but the newest without keys */
+  chain = [];
+  /** What was wrong with what the hub gave: {reason, detail}, or null. */
+  trouble = null;
+  /** Whether these keys open the current period. */
+  isOpen = false;
+  /** Whether the last refresh took or dropped an identity: where keys are kept, they have to be kept anew. */
+  hasMoved = false;
+  #keys;
+  #api;
+  #opened = "";
+  /** @param {{keys: import("./keys.js").Keys, api: import("./api.js").Client}} options */
+  constructor({ keys, api }) {
+    this.#keys = keys;
+    this.#api = api;
+  }
+  /** @returns {import("./household.js").Statement|null} */
+  get newest() {
+    return this.chain.at(-1) ?? null;
+  }
+  /**
+   * Fetches what is new.
+   * @param {{serial: number, hash: string}|null} known the newest statement of earlier visits
+   * @returns {Promise<{given: boolean, newest: {serial: number, hash: string}|null, fork: object|null}|null>}
+   *   given says whether the newest that is known was in the answer; null where the hub
+   *   has no households
+   */
+  async refresh(known, signal) {
+    this.trouble = null;
+    const out = { newest: null, fork: null };
+    let after = Math.max((this.newest?.serial ?? 0) - 1, 0);
+    try {
+      for (; ; ) {
+        const raw = await this.#api.household(after, signal);
+        if (raw.length === 0) break;
+        for (const bytes of raw) {
+          const statement = await verifyStatement(bytes, this.#keys.owner);
+          if (statement.serial <= after || statement.serial > MOST) throw new APIError(200, "the household's statements are out of order");
+          after = statement.serial;
+          out.newest = { serial: statement.serial, hash: statement.hash };
+          this.#take(statement, known);
+        }
+      }
+    } catch (err) {
+      if (err instanceof APIError && err.status === 404) return null;
+      if (!(err instanceof Refusal)) throw err;
+      this.trouble = { reason: err.reason, detail: err.detail };
+      if (err.statement) out.fork = err.statement;
+    }
+    await this.#open();
+    return out;
+  }
+  #take(statement, known) {
+    const before = this.newest;
+    try {
+      if (known?.serial === statement.serial && known.hash !== statement.hash) throw new Refusal("fork", `another statement ${statement.serial} than was given before`);
+      if (before?.hash === statement.hash) return;
+      if (before) checkFollows(statement, before);
+    } catch (err) {
+      if (err.reason === "fork") err.statement = statement;
+      throw err;
+    }
+    if (before) before.keys = null;
+    this.chain.push(statement);
+  }
+  /** Takes the identities of periods that came, and drops those whose time is over. */
+  async #open() {
+    const { newest } = this;
+    const before = this.#keys.identities.join();
+    this.hasMoved = false;
+    if (newest === null) return;
+    if (this.#opened !== newest.hash && this.#keys.memberIdentities.length > 0) {
+      try {
+        const came = await openKeys(newest, this.#keys.memberIdentities);
+        this.#keys.identities.splice(0, Infinity, .../* @__PURE__ */ new Set([...this.#keys.identities, ...came]));
+        this.#opened = newest.hash;
+      } catch (err) {
+        if (!(err instanceof Refusal)) throw err;
+        if (err.reason !== "locked") this.trouble = { reason: err.reason, detail: err.detail };
+      }
+    }
+    const kept = await keptIdentities(newest, this.#keys.identities, Date.now());
+    this.#keys.identities.splice(0, Infinity, ...kept);
+    this.hasMoved = this.#keys.identities.join() !== before;
+    this.isOpen = (await keptIdentities({ ...newest, periods: newest.periods.slice(-1) }, kept, Date.now())).length > 0;
+  }
+};
+
+// transport/hub/page/src/seen.js
+var MAX_HEADS = 512;
+var MAX_HOLES = 256;
+var Seen = class {
+  /** The newest statement of the household that the hub gave: {serial, hash}, or null. */
+  household = null;
+  #storage;
+  #key;
+  /** @type {Map<string, Head>} by device and epoch, the newest last */
+  #heads = /* @__PURE__ */ new Map();
+  #moved = false;
+  /** @param {string} owner @param {Storage|null} storage */
+  constructor(owner, storage) {
+    this.#storage = storage;
+    this.#key = `lensward.heads.${owner}`;
+    try {
+      this.#load(JSON.parse(storage.getItem(this.#key) ?? "[]"));
+    } catch {
+    }
+  }
+  #load(kept) {
+    if (Array.isArray(kept)) return this.#loadFirst(kept);
+    for (const [device, epoch, chain, seq, hash, envelope, through, holes] of kept.heads) {
+      this.#heads.set(`${device}/${epoch}`, { device, epoch, chain, seq, hash, envelope: envelope ? unbase64url(envelope) : null, through, holes });
+    }
+    this.household = kept.household ?? null;
+  }
+  /** Version 1 had places alone, of all chains. */
+  #loadFirst(kept) {
+    for (const [name, seq] of kept) {
+      const [device, ...numbers] = name.split("/");
+      const [epoch, chain] = numbers.map(Number);
+      if (!Number.isSafeInteger(seq) || seq < 1) continue;
+      if ((this.#heads.get(`${device}/${epoch}`)?.chain ?? 0) > chain) continue;
+      this.#heads.set(`${device}/${epoch}`, { device, epoch, chain, seq, hash: "", envelope: null, through: 0, holes: [] });
+    }
+  }
+  /** @returns {Head[]} the newest last */
+  get heads() {
+    return [...this.#heads.values()];
+  }
+  /** @returns {Head|undefined} */
+  head(device, epoch) {
+    return this.#heads.get(`${device}/${epoch}`);
+  }
+  /** Takes an item that was taken into account. */
+  note({ device, epoch, chain, seq }, hash, envelope) {
+    const name = `${device}/${epoch}`;
+    const known = this.#heads.get(name);
+    if (known && (chain < known.chain || chain === known.chain && (seq < known.seq || seq === known.seq && known.hash !== ""))) return;
+    const same = known?.chain === chain;
+    this.#heads.delete(name);
+    this.#heads.set(name, { device, epoch, chain, seq, hash, envelope: envelope.slice(), through: same ? known.through : 0, holes: same ? known.holes : [] });
+    if (this.#heads.size > MAX_HEADS) this.#heads.delete(this.#heads.keys().next().value);
+    this.#moved = true;
+  }
+  /** Takes the newest statement that the hub gave. */
+  noteStatement(serial, hash) {
+    if ((this.household?.serial ?? 0) >= serial) return;
+    this.household = { serial, hash };
+    this.#moved = true;
+  }
+  /**
+   * Notes what is missing when a visit has come to its end. What was there once stays
+   * owed: it is no hole.
+   * @param {import("./audit.js").Missing[]} missing
+   */
+  noteHoles(missing) {
+    for (const head of this.#heads.values()) {
+      const holes = holesNow(head, missing);
+      if (holes.length > MAX_HOLES || head.through === head.seq && JSON.stringify(holes) === JSON.stringify(head.holes)) continue;
+      head.through = head.seq;
+      head.holes = holes;
+      this.#moved = true;
+    }
+  }
+  save() {
+    if (!this.#moved) return;
+    const heads = this.heads.map((h2) => [h2.device, h2.epoch, h2.chain, h2.seq, h2.hash, h2.envelope ? base64url(h2.envelope) : "", h2.through, h2.holes]);
+    try {
+      this.#storage.setItem(this.#key, JSON.stringify({ version: 2, heads, household: this.household }));
+      this.#moved = false;
+    } catch {
+    }
+  }
+};
+function holesNow(head, missing) {
+  const holes = [];
+  const add = (from, to) => {
+    const last = holes.at(-1);
+    if (last && last[1] + 1 === from) last[1] = to;
+    else if (from <= to) holes.push([from, to]);
+  };
+  for (const m of missing) {
+    if (m.device !== head.device || m.epoch !== head.epoch || m.chain !== head.chain || m.dropped || m.from > head.seq) continue;
+    const to = Math.min(m.to, head.seq);
+    for (const [a, b] of head.holes) if (a <= to && m.from <= b) add(Math.max(m.from, a), Math.min(to, b));
+    if (to > head.through) add(Math.max(m.from, head.through + 1), to);
+  }
+  return holes;
+}
+function hadBefore(run, head) {
+  const out = [];
+  let { from } = run;
+  const to = Math.min(run.to, head.through);
+  for (const [a, b] of head.holes) {
+    if (from > to || a > to) break;
+    if (b < from) continue;
+    if (a > from) out.push({ ...run, from, to: a - 1 });
+    from = b + 1;
+  }
+  if (from <= to) out.push({ ...run, from, to });
+  return out;
+}
+
+// transport/hub/page/src/inspector.js
+var CLOCK_SLACK = 5 * 6e4;
+var SILENT_AFTER = 16 * 6e4;
+var MAX_KEPT = 16384;
+var MAX_SUSPECTS = 64;
+var MAX_UNSURE = 256;
+var CONFIRM_ASKS = 3;
+var chainOf = ({ device, epoch, chain }) => `${device}/${epoch}/${chain}`;
+var refOf = ({ device, epoch, chain, seq }) => `${device}/${epoch}/${chain}/${seq}`;
+var Inspector = class {
+  /** How long the hub keeps items by its word, in milliseconds; 0 for ever. */
+  retention = 0;
+  #audit;
+  #seen;
+  #records;
+  #timing;
+  #now;
+  #ask;
+  #again;
+  #kept = /* @__PURE__ */ new Map();
+  // envelopes by place, for proofs
+  #tops = /* @__PURE__ */ new Map();
+  // by chain: the highest number that came
+  #expected = /* @__PURE__ */ new Map();
+  // heads that the hub must fit with, by place
+  #members = [];
+  // those of them that other members told of
+  #strangers = [];
+  // members' heads whose records are not known yet
+  #settled = /* @__PURE__ */ new Map();
+  // by chain: {upTo, item}
+  #beats = /* @__PURE__ */ new Set();
+  // chains that say something every five minutes
+  #gaps = /* @__PURE__ */ new Map();
+  // gap items that were not opened, or not yet
+  #suspects = /* @__PURE__ */ new Map();
+  #runs = [];
+  // the missing runs that were told
+  #unsure = [];
+  // misrouted by records that may be too old
+  #arrived = /* @__PURE__ */ new Map();
+  // by device: when an item came last
+  #quiet = /* @__PURE__ */ new Map();
+  #older = /* @__PURE__ */ new Map();
+  // by device, "" for the household: since when the newest is not given
+  /**
+   * @param {object} options
+   * @param {import("./audit.js").Audit} options.audit
+   * @param {import("./seen.js").Seen} options.seen
+   * @param {import("./records.js").Records} options.records
+   * @param {{confirm: number, silent: number, older: number}} options.timing in milliseconds
+   * @param {() => number} options.now the time, in milliseconds since 1970
+   * @param {(place: object) => Promise<boolean>} options.ask asks the hub for an item by
+   *   name; whether it gave it
+   * @param {(what: "records"|"examine", ms: number) => void} options.again has the records
+   *   fetched, or examine called, after a time
+   * @param {(finding: object) => void} options.found
+   */
+  constructor({ audit, seen, records, timing, now, ask, again, found }) {
+    this.#audit = audit;
+    this.#seen = seen;
+    this.#records = records;
+    this.#timing = timing;
+    this.#now = now;
+    this.#ask = ask;
+    this.#again = again;
+    this.findings = new Findings(found);
+    for (const head of seen.heads) {
+      audit.expect(head);
+      if (head.hash !== "" && head.envelope !== null) this.#expected.set(refOf(head), { hash: head.hash, envelope: head.envelope, prev: null });
+    }
+  }
+  /** Has the envelopes of the known heads read. To be called before anything is taken. */
+  async begin() {
+    for (const [ref, head] of this.#expected) {
+      try {
+        const item = await parseEnvelope(head.envelope);
+        Object.assign(head, { prev: item.header.prev, header: item.header });
+      } catch (err) {
+        if (!(err instanceof Refusal)) throw err;
+        this.#expected.delete(ref);
+      }
+    }
+  }
+  #tell(finding) {
+    this.findings.tell({ at: this.#now(), ...finding });
+  }
+  /** Refuses an item that contradicts a head that is known: fork, broken-chain. */
+  fits(header, hash) {
+    const at = (seq) => this.#expected.get(refOf({ ...header, seq })) ?? this.#audit.at({ ...header, seq });
+    const here = at(header.seq);
+    if (here && here.hash !== hash) throw refuse("fork", `item ${header.seq} is not the one that is known`);
+    const before = at(header.seq - 1);
+    if (before && before.hash !== header.prev) throw refuse("broken-chain", `item ${header.seq} does not follow the item ${header.seq - 1} that is known`);
+    const after = at(header.seq + 1);
+    if (after && after.prev !== hash) throw refuse("broken-chain", `item ${header.seq} is not the one that the known item ${header.seq + 1} follows`);
+  }
+  /** Notes an item that was taken. */
+  took(header, hash, envelope, { isGap }) {
+    const chain = chainOf(header);
+    this.#tops.set(chain, Math.max(this.#tops.get(chain) ?? 0, header.seq));
+    this.#kept.set(refOf(header), { header, envelope: envelope.slice() });
+    if (this.#kept.size > MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value);
+    this.#arrived.set(header.device, Date.now());
+    if (isGap) this.#gaps.set(refOf(header), header);
+    this.#seen.note(header, hash, envelope);
+  }
+  /** Notes that a gap item was opened. */
+  explained(header) {
+    this.#gaps.delete(refOf(header));
+  }
+  /** Notes what a checkpoint says of its chain; item is the whole of it. */
+  heardCheckpoint(header, { cause, settled }, item) {
+    const chain = chainOf(header);
+    if (cause === "periodic") this.#beats.add(chain);
+    if (settled < header.seq && settled > (this.#settled.get(chain)?.upTo ?? 0)) this.#settled.set(chain, { upTo: settled, item });
+  }
+  #envelope(place) {
+    return this.#kept.get(refOf(place))?.envelope;
+  }
+  /** Judges an answer that was withheld; asked is the place that was asked for, or "". */
+  withheld({ reason, misrouted, detail }, item, asked) {
+    if (!item?.envelope) return;
+    const { header } = item;
+    const answer = { what: "answer", bytes: item.envelope };
+    const place = { ...placeOf(header), detail: detail || reason };
+    if (misrouted === "wrong-owner") return this.#tell({ ...place, name: "misrouted", proof: [answer] });
+    if (misrouted === "unknown-device" || misrouted === "wrong-epoch") return this.#doubt({ at: Date.now(), item, place, answer });
+    if (misrouted !== "") return;
+    if (reason === "replayed") return this.#tell({ ...place, name: "replayed", proof: [answer] });
+    if (reason === "fork" || reason === "broken-chain") return this.#tell({ ...place, name: "fork", proof: [this.#contradicted(header), answer] });
+    if (reason !== "not-asked-for" || !asked) return;
+    const known = this.#kept.get(asked);
+    const proof = [{ what: "asked", bytes: known?.envelope }, answer];
+    const name = asked === item.ref ? "fork" : swapped(known?.header ?? null, header);
+    this.#tell({ ...placeOf(placeNamed(asked)), detail: place.detail, name, proof });
+  }
+  /** The envelope that an item cannot be of one history with. */
+  #contradicted(header) {
+    for (const seq of [header.seq, header.seq - 1, header.seq + 1]) {
+      const ref = refOf({ ...header, seq });
+      const bytes = this.#expected.get(ref)?.envelope ?? this.#kept.get(ref)?.envelope;
+      if (bytes) return { what: "asked", bytes };
+    }
+    return { what: "asked", bytes: null };
+  }
+  /** Has a camera or epoch that is not known looked at again with newer records. */
+  #doubt(doubt) {
+    if (this.#unsure.length >= MAX_UNSURE) return;
+    this.#unsure.push(doubt);
+    this.#again("records", this.#timing.older);
+  }
+  /**
+   * Looks at the records after they were fetched.
+   * @param {number} asked when they were asked for, by Date.now
+   * @param {(header: object) => string} policy the reason for which a header fails it, or ""
+   */
+  heardRecords(asked, policy, refused) {
+    const doubts = this.#unsure.filter(({ at }) => at <= asked);
+    this.#unsure = this.#unsure.filter(({ at }) => at > asked);
+    for (const { item, place, answer } of doubts) {
+      if (["unknown-device", "wrong-epoch"].includes(policy(item.header))) this.#tell({ ...place, name: "misrouted", proof: [answer] });
+    }
+    for (const { reason, detail, ownership } of refused) {
+      if (reason === "fork" && ownership) this.#tellRecord("fork", ownership.record, detail, [{ what: "other-record", bytes: ownership.bytes }]);
+    }
+    for (const { device, given, isGiven } of this.#records.given()) {
+      this.#judgeOlder(device, isGiven, () => this.#tellRecord(
+        "rolled-back",
+        { device, ...given },
+        `revision ${given.revision} of epoch ${given.epoch} was given before, and is given no more`,
+        []
+      ));
+    }
+    this.#judgeStrangers(policy);
+  }
+  #tellRecord(name, { device, epoch, revision }, detail, proof) {
+    this.#tell({ name, device, epoch, chain: 0, from: revision, to: revision, detail, proof });
+  }
+  /** Tells what is not given at two looks. */
+  #judgeOlder(key, isGiven, tell) {
+    const since = this.#older.get(key);
+    if (isGiven) this.#older.delete(key);
+    else if (since === void 0) {
+      this.#older.set(key, Date.now());
+      this.#again("records", this.#timing.older);
+    } else if (Date.now() - since >= this.#timing.older) tell();
+  }
+  /** Looks at the newest statement that the hub gives of the household, null for none. */
+  heardHousehold(newest, fork) {
+    const known = this.#seen.household;
+    if (fork) {
+      this.#tell({
+        name: "fork",
+        from: fork.serial,
+        to: fork.serial,
+        detail: `another statement ${fork.serial} than was given before`,
+        proof: [{ what: "other-statement", bytes: fork.envelope }]
+      });
+    }
+    if (known) {
+      this.#judgeOlder("", (newest?.serial ?? 0) >= known.serial, () => this.#tell({
+        name: "rolled-back",
+        from: known.serial,
+        to: known.serial,
+        detail: `statement ${known.serial} was given before, and is given no more`
+      }));
+    }
+    if (newest) this.#seen.noteStatement(newest.serial, newest.hash);
+  }
+  /** Tells that a row lists an item, and that it is answered with 404 again and again. */
+  listedOnly(header) {
+    if (!this.#keeps(header)) return;
+    this.#tell({
+      ...placeOf(header),
+      name: "dropped-middle",
+      detail: "the hub lists the item, and says that it is not there",
+      proof: [{ what: "asked", bytes: this.#envelope(header) }]
+    });
+  }
+  /** Looks, at the time line's end with no row to be asked for again, for what is missing and should not be. */
+  examine() {
+    const open = /* @__PURE__ */ new Map();
+    for (const run of this.#owing()) {
+      if (this.#wasTold(run) || open.size >= MAX_SUSPECTS) continue;
+      const ref = refOf({ ...run, seq: run.to });
+      const suspect = this.#suspects.get(ref) ?? { asks: 0, isDenied: false };
+      open.set(ref, suspect);
+      if (suspect.isDenied) this.#tellRun(run);
+      else if (suspect.asks === 0) this.#confirm(suspect, { ...run, seq: run.to });
+    }
+    this.#suspects = open;
+    if ([...open.values()].every(({ isDenied }) => isDenied)) this.#seen.noteHoles(this.#audit.missing());
+    this.#seen.save();
+  }
+  /** Asks for an item at once, and again a while later: it is denied if it does not come then either. */
+  async #confirm(suspect, place) {
+    for (suspect.asks = 1; suspect.asks <= CONFIRM_ASKS; suspect.asks++) {
+      const answer = await this.#ask(place, suspect.asks === 1 ? 0 : this.#timing.confirm);
+      if (answer === "given") return;
+      if (answer === "denied" && suspect.asks > 1) {
+        suspect.isDenied = true;
+        this.#again("examine", 0);
+        return;
+      }
+    }
+  }
+  #tellRun({ name, device, epoch, chain, from, to, detail, proof }) {
+    this.#runs.push({ name, device, epoch, chain, from, to });
+    this.#tell({ name, device, epoch, chain, from, to, detail, proof });
+  }
+  #wasTold(run) {
+    return this.#runs.some((t) => t.name === run.name && chainOf(t) === chainOf(run) && t.from <= run.to && run.from <= t.to);
+  }
+  /** What is missing though the hub has to have it. */
+  *#owing() {
+    const { cameras } = this.#records.policy;
+    for (const run of this.#audit.missing()) {
+      if (run.dropped || !cameras.has(run.device) || this.#mayBeExplained(run)) continue;
+      const chain = chainOf(run);
+      if (run.from > (this.#tops.get(chain) ?? 0)) {
+        yield* this.#tail(run);
+        continue;
+      }
+      const settled = this.#settled.get(chain);
+      if (settled && settled.upTo >= run.from && this.#mustKeep(run)) {
+        const to = Math.min(run.to, settled.upTo);
+        yield this.#middle({ ...run, to }, `items ${run.from} to ${to} are missing, and a checkpoint says that they were delivered`, { what: "checkpoint", bytes: settled.item });
+        continue;
+      }
+      const head = this.#seen.head(run.device, run.epoch);
+      if (!head || head.chain !== run.chain || this.retention > 0) continue;
+      for (const lost of hadBefore(run, head)) yield this.#middle(lost, `items ${lost.from} to ${lost.to} are missing, and were there before`);
+    }
+  }
+  /** Whether a gap item that was not opened stands after a run: it may be the one that names it. */
+  #mayBeExplained({ device, epoch, chain, from }) {
+    return [...this.#gaps.values()].some((g) => g.device === device && g.epoch === epoch && (g.chain > chain || g.chain === chain && g.seq > from));
+  }
+  #middle(run, detail, ...more) {
+    const proof = [
+      { what: "before", bytes: this.#envelope({ ...run, seq: run.from - 1 }) },
+      { what: "after", bytes: this.#envelope({ ...run, seq: run.to + 1 }) },
+      ...more
+    ];
+    return { ...run, name: "dropped-middle", detail, proof };
+  }
+  *#tail(run) {
+    for (const head of [...this.#seen.heads, ...this.#members]) {
+      if (chainOf(head) !== chainOf(run) || head.seq < run.to) continue;
+      const header = this.#expected.get(refOf(head))?.header;
+      if (this.retention > 0 && !(header && this.#keeps(header))) continue;
+      const proof = [{ what: "before", bytes: this.#envelope({ ...run, seq: run.from - 1 }) }, { what: "head", bytes: head.envelope }];
+      yield { ...run, name: "withheld-tail", detail: `item ${head.seq} is known to exist, and the hub gives none after ${run.from - 1}`, proof };
+      return;
+    }
+  }
+  #mustKeep(run) {
+    if (this.retention === 0) return true;
+    const before = this.#kept.get(refOf({ ...run, seq: run.from - 1 }))?.header;
+    return before !== void 0 && this.#keeps(before);
+  }
+  /** Whether the hub must still have what was captured at the time of a header or after. */
+  #keeps(header) {
+    return this.retention === 0 || header.clock === CLOCK_NETWORK && this.#now() - header.captured < this.retention - CLOCK_SLACK;
+  }
+  /** Looks at the hub's word on the cameras, the time line being read to its end. */
+  heardDevices(words) {
+    const still = /* @__PURE__ */ new Map();
+    for (const [device, word] of words) {
+      const head = this.#silentHead(device, word);
+      if (head === null) continue;
+      const ref = refOf(head);
+      const known = this.#quiet.get(device);
+      const isSame = known?.ref === ref && (this.#arrived.get(device) ?? 0) <= known.since;
+      const quiet = isSame ? known : { since: Date.now(), ref };
+      still.set(device, quiet);
+      if (Date.now() - quiet.since < this.#timing.silent) continue;
+      this.#tell({
+        ...placeOf(head),
+        name: "silent",
+        proof: [{ what: "before", bytes: head.envelope }],
+        detail: `the hub says that it was last heard at ${new Date(word.seen * 1e3).toISOString()}`
+      });
+    }
+    this.#quiet = still;
+  }
+  /** The newest head of a camera that is there by the hub's word and says nothing, or null. */
+  #silentHead(device, { online, seen }) {
+    const head = this.#seen.heads.filter((h2) => h2.device === device).sort((a, b) => b.epoch - a.epoch)[0];
+    if (!head || !online || !this.#beats.has(chainOf(head))) return null;
+    const header = this.#kept.get(refOf(head))?.header ?? this.#expected.get(refOf(head))?.header;
+    const isFresh = Math.abs(this.#now() - seen * 1e3) < CLOCK_SLACK;
+    return header && isFresh && header.clock === CLOCK_NETWORK && this.#now() - header.captured > SILENT_AFTER ? head : null;
+  }
+  /** Takes the heads of another member: verified items, which are held against what is known. */
+  hearMember(items, policy) {
+    this.#strangers.push(...items);
+    this.#judgeStrangers(policy);
+  }
+  #judgeStrangers(policy) {
+    this.#strangers = this.#strangers.filter((item) => {
+      if (policy(item.header) !== "") return true;
+      this.#judgeMember(item);
+      return false;
+    });
+  }
+  #judgeMember(item) {
+    const { header, hash, envelope } = item;
+    try {
+      this.fits(header, hash);
+    } catch (err) {
+      if (!(err instanceof Refusal)) throw err;
+      this.#tell({
+        ...placeOf(header),
+        name: "fork",
+        detail: `a member's head: ${err.detail}`,
+        proof: [this.#contradicted(header), { what: "answer", bytes: envelope }]
+      });
+      return;
+    }
+    this.#expected.set(item.ref, { hash, envelope, prev: header.prev, header });
+    this.#members.push({ ...placeOf(header), seq: header.seq, hash, envelope });
+    this.#audit.expect(header);
+  }
+};
+function placeOf({ device, epoch, chain, seq }) {
+  return { device, epoch, chain, from: seq, to: seq };
+}
+function placeNamed(ref) {
+  const [device, ...numbers] = ref.split("/");
+  const [epoch, chain, seq] = numbers.map(Number);
+  return { device, epoch, chain, seq };
+}
+
+// transport/hub/page/src/missing.js
+var MIN_TRIES = 2;
+var MAX_NOTICES = 200;
+function missingNotices(runs, timeline, tries) {
+  const out = [];
+  let time = 0;
+  let chain = "";
+  for (const run of [...runs].reverse()) {
+    const name = `${run.device}/${run.epoch}/${run.chain}`;
+    if (name !== chain) time = 0;
+    chain = name;
+    const after = timeline.stubs.get(`${name}/${run.to + 1}`);
+    time = after?.header.captured ?? (time || (timeline.stubs.get(`${name}/${run.from - 1}`)?.header.captured ?? 0));
+    if (!run.dropped && tries(`${name}/${run.to}`) < MIN_TRIES) continue;
+    out.push({
+      key: `${name}/${run.from}`,
+      type: run.dropped ? "dropped" : "missing",
+      device: run.device,
+      count: run.to - run.from + 1,
+      kind: run.dropped?.kind ?? 0,
+      reason: run.dropped?.reason ?? "",
+      delivered: !run.dropped && wasDelivered(run, timeline.cameras.get(run.device)),
+      time
+    });
+  }
+  return out.sort((a, b) => b.time - a.time).slice(0, MAX_NOTICES);
+}
+function endNotices(timeline, epochs) {
+  return [...timeline.ended.values()].filter(({ device, epoch }) => !(epochs.get(device) > epoch)).map(({ device, epoch, at }) => ({ key: `${device}/${epoch}/end`, type: "ended", device, count: 0, kind: 0, reason: "ownership", delivered: false, time: at }));
+}
+function wasDelivered(run, camera) {
+  if (!camera?.says || !camera.checkpoint) return false;
+  const { epoch, chain, seq } = camera.checkpoint.header;
+  const isLater = epoch === run.epoch && (chain > run.chain || chain === run.chain && seq > run.to);
+  return isLater && camera.says.depth === 0 && camera.says.aside === 0;
 }
 
 // transport/hub/page/src/records.js
@@ -668,6 +1727,7 @@ var Records = class {
   #storage;
   #key;
   #cameras = /* @__PURE__ */ new Map();
+  #isGiven = /* @__PURE__ */ new Set();
   /** Whether the pins outlive the page. */
   pinned = true;
   /** @param {string} owner @param {Storage|null} storage where the pins are kept */
@@ -690,9 +1750,10 @@ var Records = class {
   /**
    * Takes the records that verify and are no roll-back.
    * @param {Uint8Array[]} raw
-   * @returns {Promise<{reason: string, detail: string}[]>} what was refused, and why
+   * @param {{byHub?: boolean}} [options] whether they are all that the hub gives
+   * @returns {Promise<{reason: string, detail: string, ownership?: object}[]>} what was refused, and why
    */
-  async takeAll(raw) {
+  async takeAll(raw, { byHub = false } = {}) {
     const refused = [];
     const good = [];
     for (const bytes of raw) {
@@ -706,10 +1767,22 @@ var Records = class {
     good.sort((a, b) => a.record.epoch - b.record.epoch || a.record.revision - b.record.revision);
     for (const ownership of good) {
       const err = this.#take(ownership);
-      if (err) refused.push({ reason: err.reason, detail: err.detail });
+      if (err) refused.push({ reason: err.reason, detail: err.detail, ownership });
     }
+    if (byHub) this.#noteGiven(good);
     this.#save();
     return refused;
+  }
+  /** Notes the newest record of each camera that the hub gave, and whether it still does. */
+  #noteGiven(good) {
+    this.#isGiven = new Set(good.map(({ hash }) => hash));
+    for (const camera of this.#cameras.values()) {
+      if (this.#isGiven.has(camera.hash)) camera.given = { epoch: camera.epoch, revision: camera.revision, hash: camera.hash };
+    }
+  }
+  /** The newest record of each camera that the hub ever gave, and whether its last answer had it. */
+  given() {
+    return [...this.#cameras].filter(([, { given }]) => given).map(([device, { given }]) => ({ device, given, isGiven: this.#isGiven.has(given.hash) }));
   }
   async #verify(bytes) {
     const ownership = await parseOwnership(bytes);
@@ -734,21 +1807,21 @@ var Records = class {
     const records = known?.records ?? /* @__PURE__ */ new Map();
     records.set(ownership.hash, epoch);
     while (records.size > MAX_RECORDS_PER_CAMERA) records.delete(records.keys().next().value);
-    this.#cameras.set(device, { epoch, revision, hash: ownership.hash, records, ownership });
+    this.#cameras.set(device, { epoch, revision, hash: ownership.hash, records, ownership, given: known?.given ?? null });
     return null;
   }
   #load() {
     try {
       const { cameras } = JSON.parse(this.#storage.getItem(this.#key) ?? '{"cameras":[]}');
-      for (const [device, epoch, revision, hash, records] of cameras) {
-        this.#cameras.set(device, { epoch, revision, hash, records: new Map(records), ownership: null });
+      for (const [device, epoch, revision, hash, records, given] of cameras) {
+        this.#cameras.set(device, { epoch, revision, hash, records: new Map(records), ownership: null, given: given ?? null });
       }
     } catch {
       this.pinned = false;
     }
   }
   #save() {
-    const cameras = [...this.#cameras].map(([device, c]) => [device, c.epoch, c.revision, c.hash, [...c.records]]);
+    const cameras = [...this.#cameras].map(([device, c]) => [device, c.epoch, c.revision, c.hash, [...c.records], c.given]);
     try {
       this.#storage.setItem(this.#key, JSON.stringify({ cameras }));
       this.pinned = true;
@@ -813,6 +1886,13 @@ var Timeline = class {
   cameras = /* @__PURE__ */ new Map();
   /** @type {Map<string, Stub>} by place */
   stubs = /* @__PURE__ */ new Map();
+  /** When an ownership ended, by the camera's own word. @type {Map<string, {device: string, epoch: number, at: number}>} by device and epoch */
+  ended = /* @__PURE__ */ new Map();
+  /** Takes a gap item's word that the ownership under which it was sealed has ended. */
+  takeEnd({ device, epoch, captured }) {
+    const key = `${device}/${epoch}`;
+    if (!(captured <= this.ended.get(key)?.at)) this.ended.set(key, { device, epoch, at: captured });
+  }
   /** Takes an item that verified, passed the policy and the audit. @returns {CameraEvent|null} the event it is of */
   take(stub) {
     const { header, ref } = stub;
@@ -836,6 +1916,32 @@ var Timeline = class {
   sorted() {
     return [...this.events.values()].sort((a, b) => b.start - a.start || (a.key < b.key ? -1 : 1));
   }
+};
+
+// transport/hub/page/src/timing.js
+var TIMING2 = {
+  retry: { first: 250, most: 8e3 },
+  // another answer than the one asked for
+  outage: { first: 1e3, most: 3e4 },
+  // no answer
+  stranger: { first: 3e3, most: 3e4 },
+  // the hub does not know these keys
+  expected: { first: 1e3, most: 2e3 },
+  // the same, while a camera is being added
+  missing: { first: 1e3, most: 6e4 },
+  // a place that the hub says is empty
+  devices: 1e4,
+  records: 6e4,
+  recordsAtMost: 2e3,
+  // how often a row may make us ask for records
+  confirm: 1e4,
+  // what is missing is asked for again before it counts as kept back
+  older: 2e3,
+  // records that are missing are asked for again
+  silent: 6e4,
+  // between two looks at a camera from which nothing comes
+  wait: 25
+  // seconds of a long poll
 };
 
 // transport/hub/page/src/withheld.js
@@ -865,24 +1971,7 @@ var Withheld = class {
 };
 
 // transport/hub/page/src/viewer.js
-var TIMING = {
-  retry: { first: 250, most: 8e3 },
-  // another answer than the one asked for
-  outage: { first: 1e3, most: 3e4 },
-  // no answer
-  stranger: { first: 3e3, most: 3e4 },
-  // the hub does not know these keys
-  missing: { first: 1e3, most: 6e4 },
-  // a place that the hub says is empty
-  devices: 1e4,
-  records: 6e4,
-  recordsAtMost: 2e3,
-  // how often a row may make us ask for records
-  wait: 25
-  // seconds of a long poll
-};
 var ROWS = 200;
-var MISSING_AT_ONCE = 100;
 var REPORT_TRIES = 4;
 var WORKERS = 4;
 var URGENCY = { row: 3e15, chain: 2e15, eventRecord: 2, missing: 1, report: 0 };
@@ -902,8 +1991,11 @@ var Viewer = class extends EventTarget {
   #api;
   #timing;
   #audit = new Audit();
-  #heads;
-  #asked = /* @__PURE__ */ new Map();
+  #seen;
+  #inspector;
+  #rowsAsked = /* @__PURE__ */ new Set();
+  #checkpoints = /* @__PURE__ */ new Map();
+  #asker = null;
   #opener = null;
   #cursor = 0;
   #jobs;
@@ -911,21 +2003,38 @@ var Viewer = class extends EventTarget {
   #recordsAt = -Infinity;
   #recordsBusy = null;
   #missingDirty = false;
+  #isExpecting = false;
+  #hurry = new AbortController();
   #gapsToRead = 0;
   /**
    * @param {object} options
    * @param {import("./keys.js").Keys} options.keys
    * @param {import("./api.js").Client} options.api
    * @param {Storage|null} options.storage where the pins are kept
+   * @param {() => number} [options.now] the time, in milliseconds since 1970
    */
-  constructor({ keys, api, storage, timing = TIMING }) {
+  constructor({ keys, api, storage, timing = TIMING2, now = Date.now }) {
     super();
     this.#keys = keys;
     this.#api = api;
     this.#timing = timing;
     this.records = new Records(keys.owner, storage);
-    this.#heads = new Heads(keys.owner, storage);
-    for (const head of this.#heads.known()) this.#audit.expect(head);
+    this.home = new Home({ keys, api });
+    this.#seen = new Seen(keys.owner, storage);
+    this.#inspector = new Inspector({
+      audit: this.#audit,
+      seen: this.#seen,
+      records: this.records,
+      timing,
+      now,
+      ask: (place, ms) => this.#asker.askOnce(place, ms),
+      again: (what, ms) => this.#jobs.add(`again ${what}`, URGENCY.missing, () => this.#again(what), ms),
+      found: (finding) => this.#changed("finding", finding)
+    });
+  }
+  /** What the hub was caught at. @returns {import("./findings.js").Findings} */
+  get findings() {
+    return this.#inspector.findings;
   }
   get owner() {
     return this.#keys.owner;
@@ -942,13 +2051,35 @@ var Viewer = class extends EventTarget {
       signal,
       check: (header) => this.#checkPolicy(header),
       withhold: (refusal2, item, asked) => this.#withhold("item", refusal2, item, asked),
-      trouble: (err) => this.#afterTrouble(err)
+      trouble: (err) => this.#afterTrouble(err),
+      denied: (stub) => this.#inspector.listedOnly(stub.header)
     });
+    this.#asker = new Asker({
+      audit: this.#audit,
+      jobs: this.#jobs,
+      opener: this.#opener,
+      urgency: URGENCY.missing,
+      timing: this.#timing,
+      accept: (item) => this.#accept(item, 0),
+      withhold: (refusal2, item, asked) => this.#withhold("item", refusal2, item, asked),
+      trouble: (err) => this.#afterTrouble(err),
+      changed: (isGiven) => isGiven ? this.#askForMissing() : this.#changed("missing")
+    });
+    await this.#inspector.begin();
     try {
       await Promise.all([this.#follow(), this.#watchDevices()]);
     } catch (err) {
       if (!signal.aborted) throw err;
     }
+  }
+  /** Takes what another member has seen: the hub is held to it. @param {object[]} items as parseHeads gives them */
+  hearMember(items) {
+    this.#inspector.hearMember(items, (header) => this.#failsPolicy(header));
+    this.#missingDirty = true;
+  }
+  /** The heads that this viewer has seen. @returns {import("./seen.js").Head[]} */
+  get heads() {
+    return this.#seen.heads;
   }
   /** How many different items verified, and how many of them were opened. */
   get counts() {
@@ -974,9 +2105,36 @@ var Viewer = class extends EventTarget {
         if (!(err instanceof APIError)) throw err;
         const stranger = err.status === 403;
         this.#become(stranger ? "no-camera" : "offline", err);
-        await sleep(backoff(failures++, stranger ? this.#timing.stranger : this.#timing.outage), this.#signal);
+        await this.#pause(backoff(failures++, stranger ? this.#strangerTiming() : this.#timing.outage));
       }
     }
+  }
+  #strangerTiming() {
+    return this.#isExpecting ? this.#timing.expected : this.#timing.stranger;
+  }
+  /** Sleeps, but not past a hurry. */
+  async #pause(ms) {
+    const hurry = this.#hurry.signal;
+    try {
+      await sleep(ms, AbortSignal.any([this.#signal, hurry]));
+    } catch (err) {
+      if (!hurry.aborted || this.#signal.aborted) throw err;
+    }
+  }
+  /**
+   * Says whether a camera is being added: the hub is then asked more often whether it
+   * knows one.
+   */
+  set isExpecting(is) {
+    if (this.#isExpecting === is) return;
+    this.#isExpecting = is;
+    this.#hurry.abort();
+    this.#hurry = new AbortController();
+  }
+  /** Takes an ownership that came by another way than the hub's list. */
+  async takeOwnership(bytes) {
+    for (const trouble of await this.records.takeAll([bytes])) this.recordTrouble.push(trouble);
+    this.#changed("cameras");
   }
   async #greet() {
     const hub = await this.#api.hub(this.#signal);
@@ -984,6 +2142,7 @@ var Viewer = class extends EventTarget {
       this.#readAnew();
     }
     this.hub = hub;
+    this.#inspector.retention = hub.retention;
     this.#changed("hub");
     await this.#refreshRecords();
     if (this.state !== "live") this.#become("catching-up");
@@ -1001,7 +2160,7 @@ var Viewer = class extends EventTarget {
     if (rows.length < ROWS) {
       this.#become("live");
       this.#askForMissing();
-      this.#heads.save();
+      this.#examine();
     }
     if (Date.now() - this.#recordsAt > this.#timing.records) await this.#refreshRecords();
   }
@@ -1011,6 +2170,7 @@ var Viewer = class extends EventTarget {
         if (this.state === "live" || this.state === "catching-up") {
           const devices = await this.#api.devices(this.#signal);
           this.presence = new Map(devices.map(({ id, ...word }) => [id, word]));
+          if (this.state === "live") this.#inspector.heardDevices(this.presence);
           this.#changed("cameras");
         }
       } catch (err) {
@@ -1027,10 +2187,38 @@ var Viewer = class extends EventTarget {
     await this.#recordsBusy;
   }
   async #fetchRecords() {
+    const asked = Date.now();
     const raw = await this.#api.records(this.#signal);
     this.#recordsAt = Date.now();
-    this.recordTrouble = await this.records.takeAll(raw);
+    this.recordTrouble = await this.records.takeAll(raw, { byHub: true });
+    this.#inspector.heardRecords(asked, (header) => this.#failsPolicy(header), this.recordTrouble);
+    const heard = await this.home.refresh(this.#seen.household, this.#signal);
+    if (heard !== null) this.#inspector.heardHousehold(heard.newest, heard.fork);
+    if (heard !== null && this.home.hasMoved) this.#changed("keys");
     this.#changed("cameras");
+  }
+  /** The reason for which a header fails the policy as the records are now, or "". */
+  #failsPolicy(header) {
+    try {
+      checkPolicy(this.records.policy, header);
+      return "";
+    } catch (err) {
+      return err.reason;
+    }
+  }
+  /** Does again what the inspector wants to see twice. */
+  async #again(what) {
+    try {
+      if (what === "records") await this.#refreshRecords();
+    } catch (err) {
+      return this.#afterTrouble(err);
+    }
+    this.#examine();
+    return null;
+  }
+  /** Looks for findings, where nothing is left to be read first. */
+  #examine() {
+    if (this.state === "live" && this.#rowsAsked.size === 0 && this.#gapsToRead === 0) this.#inspector.examine();
   }
   /** Begins the time line from its beginning: what was taken stays, its rows are other ones. */
   #readAnew() {
@@ -1039,15 +2227,21 @@ var Viewer = class extends EventTarget {
   }
   #askForRow(cursor) {
     let tries = 0;
+    this.#rowsAsked.add(cursor);
+    const over2 = () => {
+      this.#rowsAsked.delete(cursor);
+      this.#examine();
+      return null;
+    };
     this.#jobs.add(`row ${cursor}`, URGENCY.row, async () => {
       try {
         const { rows } = await this.#api.timeline({ after: cursor - 1, limit: 1, signal: this.#signal });
-        if (rows[0]?.cursor !== cursor) return null;
-        if (!await this.#judgeRow(cursor, await checkRow(rows[0]))) return null;
+        if (rows[0]?.cursor !== cursor) return over2();
+        if (!await this.#judgeRow(cursor, await checkRow(rows[0]))) return over2();
       } catch (err) {
-        return this.#afterTrouble(err);
+        return this.#afterTrouble(err) ?? over2();
       }
-      return ++tries < TRIES ? backoff(tries, this.#timing.retry) : null;
+      return ++tries < TRIES ? backoff(tries, this.#timing.retry) : over2();
     }, backoff(0, this.#timing.retry));
   }
   /** Takes a row that was checked, or withholds it; says whether it should be asked for again. */
@@ -1087,26 +2281,29 @@ var Viewer = class extends EventTarget {
       checkPolicy(this.records.policy, header);
     }
   }
-  #accept(item, row) {
+  #accept(item, row2) {
     const { deviceKey: _, ...header } = item.header;
+    if (!this.#audit.has(header)) this.#inspector.fits(header, item.hash);
     this.#audit.add(header, item.hash);
-    const stub = { header, ref: item.ref, hash: item.hash, row };
+    this.#inspector.took(header, item.hash, item.envelope, { isGap: header.kind === GAP });
+    const stub = { header, ref: item.ref, hash: item.hash, row: row2 };
     const event = this.timeline.take(stub);
-    this.#heads.note(header);
-    this.#asked.delete(item.ref);
+    this.#asker.came(item.ref);
     this.#missingDirty = true;
-    if (header.kind === CHECKPOINT) for (const asked of this.#asked.values()) asked.round = 0;
+    if (header.kind === CHECKPOINT) this.#asker.again();
     if (header.kind === CHECKPOINT || header.kind === GAP) this.#read(stub);
     this.#changed("item", { stub, event });
   }
   /** Opens and reads what the camera says about itself. Events are read when they are looked at. */
   #read(stub) {
-    const { device, kind } = stub.header;
-    const isStale = () => kind === CHECKPOINT && this.timeline.cameras.get(device).checkpoint !== stub;
+    const { device, epoch, chain, seq, kind } = stub.header;
+    const name = `${device}/${epoch}/${chain}`;
+    if (kind === CHECKPOINT && seq > (this.#checkpoints.get(name)?.header.seq ?? 0)) this.#checkpoints.set(name, stub);
+    const isStale = () => kind === CHECKPOINT && this.#checkpoints.get(name) !== stub;
     if (kind === CHECKPOINT && this.state === "catching-up") {
-      this.#jobs.add(`checkpoint ${device}`, URGENCY.chain, async () => {
+      this.#jobs.add(`checkpoint ${name}`, URGENCY.chain, async () => {
         if (this.state === "catching-up") return 200;
-        this.#readNow(this.timeline.cameras.get(device).checkpoint, () => false);
+        this.#readNow(this.#checkpoints.get(name), () => false);
         return null;
       }, 100);
       return;
@@ -1117,10 +2314,10 @@ var Viewer = class extends EventTarget {
     const { header } = stub;
     if (header.kind === GAP) this.#gapsToRead++;
     try {
-      const { bytes } = await this.open(stub, { urgency: header.kind === EVENT ? URGENCY.eventRecord : URGENCY.chain, isStale });
-      if (header.kind === GAP) this.#audit.explain(header, parseGap(bytes));
+      const { bytes, item } = await this.open(stub, { urgency: header.kind === EVENT ? URGENCY.eventRecord : URGENCY.chain, isStale });
+      if (header.kind === GAP) this.#heardGap(header, bytes);
       if (header.kind === EVENT) this.timeline.events.get(`${header.device}/${header.event}`).says = parseEvent(bytes);
-      if (header.kind === CHECKPOINT) this.timeline.cameras.get(header.device).says = parseCheckpoint(bytes);
+      if (header.kind === CHECKPOINT) this.#heardCheckpoint(stub, bytes, item);
       this.#changed("item", { stub, event: this.timeline.events.get(`${header.device}/${header.event}`) ?? null });
     } catch (err) {
       if (this.#signal.aborted) return;
@@ -1131,6 +2328,19 @@ var Viewer = class extends EventTarget {
     }
     this.#missingDirty = true;
     this.#askForMissing();
+    this.#examine();
+  }
+  #heardGap(header, bytes) {
+    const gap = parseGap(bytes);
+    this.#inspector.explained(header);
+    this.#audit.explain(header, gap);
+    if (gap.dropped.some(({ reason }) => reason === "ownership")) this.timeline.takeEnd(header);
+  }
+  #heardCheckpoint(stub, bytes, item) {
+    const says = parseCheckpoint(bytes);
+    this.#inspector.heardCheckpoint(stub.header, says, concat(item.envelope, item.body));
+    const camera = this.timeline.cameras.get(stub.header.device);
+    if (camera.checkpoint === stub) camera.says = says;
   }
   /** Opens an item that was taken: see Opener.open. */
   open(stub, options) {
@@ -1150,18 +2360,12 @@ var Viewer = class extends EventTarget {
     return null;
   }
   #withhold(from, refusal2, item, asked = "") {
-    let misrouted = "";
-    if (item && "envelope" in item) {
-      try {
-        checkPolicy(this.records.policy, item.header);
-      } catch (err) {
-        misrouted = err.reason;
-      }
-    }
+    const misrouted = item && "envelope" in item ? this.#failsPolicy(item.header) : "";
     const proof = item?.envelope?.slice() ?? null;
     const header = item?.header ?? null;
     const entry = this.withheld.add({ from, reason: refusal2.reason, misrouted, detail: refusal2.detail, header, proof, asked });
     if (MISROUTED.has(misrouted) && proof !== null) this.#report(entry, item.hash);
+    this.#inspector.withheld(entry, item, asked);
     this.#changed("withheld", entry);
   }
   #report(entry, hash) {
@@ -1185,51 +2389,13 @@ var Viewer = class extends EventTarget {
   #askForMissing() {
     if (this.state !== "live" || !this.#missingDirty || this.#gapsToRead > 0) return;
     this.#missingDirty = false;
-    let budget = MISSING_AT_ONCE;
-    for (const run of this.#audit.missing().reverse()) {
-      if (run.dropped) continue;
-      for (let seq = run.to; seq >= run.from && budget > 0; seq--, budget--) this.#ask({ ...run, seq });
-    }
+    this.#asker.askAll();
     this.#changed("missing");
-  }
-  #ask({ device, epoch, chain, seq }) {
-    const place = { device, epoch, chain, seq };
-    const ref = `${device}/${epoch}/${chain}/${seq}`;
-    const asked = this.#asked.get(ref) ?? { tries: 0, round: 0 };
-    if (asked.round > 0) return;
-    this.#asked.set(ref, asked);
-    this.#jobs.add(`ask ${ref}`, URGENCY.missing, async () => {
-      if (this.#audit.has(place)) return null;
-      let timing = this.#timing.retry;
-      try {
-        const item = await this.#opener.fetch(place);
-        if (item !== null) {
-          if (!this.#audit.has(place)) this.#accept(item, 0);
-          this.#askForMissing();
-          return null;
-        }
-      } catch (err) {
-        if (err instanceof Refusal) {
-          this.#withhold("item", err, null, ref);
-          return null;
-        }
-        if (!(err instanceof APIError) || err.status !== 404) return this.#afterTrouble(err);
-        timing = this.#timing.missing;
-        asked.tries++;
-      }
-      asked.round++;
-      this.#changed("missing");
-      return asked.round < TRIES ? backoff(asked.round, timing) : null;
-    }, backoff(0, this.#timing.missing));
-  }
-  /** How often a place was asked for in vain; all too often where only other things came. */
-  #triesFor(ref) {
-    const { tries = 0, round = 0 } = this.#asked.get(ref) ?? {};
-    return round >= TRIES ? TRIES : tries;
   }
   /** What is not there, in the order of time: see missing.js. */
   notices() {
-    return missingNotices(this.#audit.missing(), this.timeline, (ref) => this.#triesFor(ref));
+    const epochs = new Map(this.records.cameras.map(({ device, epoch }) => [device, epoch]));
+    return [...missingNotices(this.#audit.missing(), this.timeline, (ref) => this.#asker.triesFor(ref)), ...endNotices(this.timeline, epochs)];
   }
 };
 async function checkRow({ envelope }) {
@@ -1247,20 +2413,20 @@ async function checkRow({ envelope }) {
 // transport/hub/page/src/ui/dom.js
 function h(name, properties = {}, ...children2) {
   const [tag, ...classes] = name.split(".");
-  const element = document.createElement(tag);
-  if (classes.length > 0) element.className = classes.join(" ");
+  const element2 = document.createElement(tag);
+  if (classes.length > 0) element2.className = classes.join(" ");
   for (const [key, value] of Object.entries(properties)) {
-    if (key === "data") Object.assign(element.dataset, value);
-    else if (key === "aria") for (const [k, v] of Object.entries(value)) element.setAttribute(`aria-${k}`, v);
-    else if (key === "role") element.setAttribute("role", value);
-    else if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else element[key] = value;
+    if (key === "data") Object.assign(element2.dataset, value);
+    else if (key === "aria") for (const [k, v] of Object.entries(value)) element2.setAttribute(`aria-${k}`, v);
+    else if (key === "role") element2.setAttribute("role", value);
+    else if (key.startsWith("on")) element2.addEventListener(key.slice(2), value);
+    else element2[key] = value;
   }
-  element.append(...children2.flat().filter((c) => c !== null && c !== void 0 && c !== false));
-  return element;
+  element2.append(...children2.flat().filter((c) => c !== null && c !== void 0 && c !== false));
+  return element2;
 }
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+function setText(element2, text) {
+  if (element2.textContent !== text) element2.textContent = text;
 }
 function arrange(parent, nodes) {
   let at = parent.firstChild;
@@ -1297,38 +2463,6 @@ function facts(pairs) {
   return h("dl.facts", {}, pairs.filter(Boolean).map(([term, ...description]) => h("div", {}, h("dt", {}, term), h("dd", {}, ...description))));
 }
 
-// transport/hub/page/src/ui/time.js
-var DAY = new Intl.DateTimeFormat(void 0, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
-var TIME = new Intl.DateTimeFormat(void 0, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-var FULL = new Intl.DateTimeFormat(void 0, { dateStyle: "medium", timeStyle: "medium" });
-function dayKey(ms) {
-  const d = new Date(ms);
-  return d.getFullYear() * 1e4 + (d.getMonth() + 1) * 100 + d.getDate();
-}
-function dayText(ms, now = Date.now()) {
-  if (dayKey(ms) === dayKey(now)) return "Today";
-  if (dayKey(ms) === dayKey(now - 864e5)) return "Yesterday";
-  return safely(DAY, ms);
-}
-var timeText = (ms) => safely(TIME, ms);
-var fullText = (ms) => safely(FULL, ms);
-function safely(format, ms) {
-  return Math.abs(ms) <= 864e13 ? format.format(ms) : "a time beyond the calendar";
-}
-function agoText(ms, now = Date.now()) {
-  const s = Math.round((now - ms) / 1e3);
-  if (s < -60) return `${fullText(ms)}, which is in the future by this browser's clock`;
-  if (s < 5) return "just now";
-  if (s < 90) return `${s} s ago`;
-  if (s < 5400) return `${Math.round(s / 60)} min ago`;
-  if (s < 129600) return `${Math.round(s / 3600)} h ago`;
-  return `${Math.round(s / 86400)} days ago`;
-}
-function lengthText(seconds) {
-  const s = Math.max(0, Math.floor(seconds));
-  return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
-}
-
 // transport/hub/page/src/ui/words.js
 var KINDS = {
   [THUMBNAIL]: ["picture", "pictures"],
@@ -1352,11 +2486,12 @@ var PROTECTIONS = {
   2: "a security chip in the camera: it cannot be copied"
 };
 var PROTECTIONS_SHORT = { 1: "file", 2: "security chip" };
-var CAUSES = { covered: "view blocked", moved: "camera moved" };
+var CAUSES = { covered: "view blocked", moved: "camera moved", paired: "first picture" };
 var CAUSE_TEXTS = {
   motion: "something moved",
   covered: "something blocked the camera's view",
-  moved: "the camera itself was turned or knocked"
+  moved: "the camera itself was turned or knocked",
+  paired: "nothing moved: the camera became yours, and showed what it sees"
 };
 var DROPPED = {
   budget: "its storage for what was not delivered yet was used up",
@@ -1366,6 +2501,7 @@ var DROPPED = {
   ownership: "the camera changed its owner"
 };
 function noticeText({ type, count, kind, reason, delivered }) {
+  if (type === "ended") return "Here your time with this camera ends, by its own word: it was released to another owner, or its button was held. What it records since is not yours, and your keys open none of it.";
   const were = count === 1 ? "was" : "were";
   if (type === "dropped") {
     return `${count} ${kindName(kind, count)} ${were} dropped by the camera: ${DROPPED[reason] ?? `it gives “${reason}” as the reason`}.`;
@@ -1427,22 +2563,1149 @@ var STATES = {
   live: "Live",
   offline: "Hub not reached"
 };
+var FINDINGS = {
+  replayed: "The hub showed an old recording again as if it were a new one.",
+  "dropped-middle": "The hub does not give recordings that your camera delivered.",
+  "withheld-tail": "The hub does not give the newest recordings, which are known to exist.",
+  "swapped-events": "The hub gave a recording of another event than the one asked for.",
+  "swapped-thumbnail": "The hub gave a picture and a recording that do not belong together.",
+  fork: "There are two histories of your camera that contradict one another: its memory was copied, or somebody else has its key.",
+  "rolled-back": "The hub goes back to an older list of who may see your cameras than the one that it gave before.",
+  silent: "The hub says that your camera is connected, but nothing has come from it for more than a quarter of an hour.",
+  misrouted: "The hub gave you a recording that is not yours."
+};
+function findingText(name) {
+  return FINDINGS[name] ?? name;
+}
+var ROLES = { 1: "owner", 2: "viewer", 3: "guest" };
+function changeText({ period, dropped, added, removed, altered, renewed, settings }) {
+  const names = (members) => members.map(({ name }) => name).join(", ");
+  return [
+    added.length > 0 && `added ${names(added)}`,
+    removed.length > 0 && `removed ${names(removed)}`,
+    altered.length > 0 && `changed ${names(altered)}`,
+    renewed.length > 0 && `took new keys of ${names(renewed)}`,
+    period > 0 && `began period ${period}`,
+    dropped.length > 0 && `dropped the keys of period ${dropped.join(", ")}`,
+    settings && "set how long periods last and are kept"
+  ].filter(Boolean).join("; ") || "changed nothing";
+}
+
+// transport/hub/page/src/ui/pairwords.js
+var FAILURES = {
+  expired: ["The code has expired", "No camera came in ten minutes. Was the camera free, awake and near enough to see the whole code? Make a new code and show it again."],
+  cancelled: ["You ended it", "No camera was added. A camera that saw the code has been told to forget it."],
+  "rolled-back": ["The camera has forgotten that it was yours", "You have seen a later ownership of this camera than it knows of: its memory was put back to an older state. Hold its button to reset it, then make a new code."],
+  "too-many": ["Something disturbs the pairing", "Too many messages came that were not from a camera with your code. Something between you and the camera changes what is sent: try another network, then make a new code."]
+};
+var CAMERA_FAILURES = {
+  expired: ["The camera gave up", "It waited for fifteen minutes for an answer that did not reach it. Is its network up? Make a new code and show it again."],
+  "wrong-record": ["The camera refused", "What this page offered is not what the camera asked for. Update both, then make a new code."],
+  "too-many": ["The camera was disturbed", "Too many messages reached the camera that were not from you. Something between you and the camera changes what is sent: try another network, then make a new code."],
+  cancelled: ["It was ended at the camera", "Make a new code to try again."],
+  "rolled-back": ["The camera refused", "Hold its button to reset it, then make a new code."]
+};
+function failureWords({ reason, theirs }) {
+  return (theirs ? CAMERA_FAILURES : FAILURES)[reason] ?? ["It did not work", `The reason given is “${reason}”. Make a new code to try again.`];
+}
+var STEPS = [
+  ["The camera sees the code", "The camera has seen the code"],
+  ["You agree with the camera", "You have agreed: the camera is yours"],
+  ["Its first picture comes", "Its first picture is here"]
+];
+function steps(phase, hasPicture) {
+  const reached = { begun: 0, agreed: 1, done: hasPicture ? 3 : 2 }[phase] ?? 0;
+  return STEPS.map(([pending, done], i) => ({ text: i < reached ? done : pending, state: i < reached ? "done" : i === reached ? "now" : "later" }));
+}
+function waitingWords(phase) {
+  return {
+    begun: "Waiting for a camera to see the code…",
+    agreed: "A camera has seen the code. Waiting for its word that it is yours…",
+    done: "The camera is yours. Waiting for its first picture: move something before it…"
+  }[phase] ?? "";
+}
+function helloFacts(device, { firmware, protection, acquired }) {
+  return [
+    ["Camera", device],
+    ["Firmware", firmware],
+    ["Its key", PROTECTIONS[protection]],
+    ["Before", { 1: "it had no owner that it knows of", 2: "its owner before released it", 3: "it was reset by its button" }[acquired]]
+  ];
+}
+var RIVAL = "A second camera answered to your code: somebody else saw it, or two of your cameras did. Look carefully whether the picture is what your camera sees.";
+var AGAIN = "The camera began anew with a code that it had used: it lost its memory in between. Make a new code and show it to the camera.";
+function refusedWords({ count, reason }) {
+  return `${count} ${count === 1 ? "message" : "messages"} on the way to you ${count === 1 ? "was" : "were"} changed, mixed up or not from your camera, and ignored (${reason}).`;
+}
+
+// transport/hub/page/node_modules/uqr/dist/index.mjs
+var QrCodeDataType = /* @__PURE__ */ ((QrCodeDataType2) => {
+  QrCodeDataType2[QrCodeDataType2["Border"] = -1] = "Border";
+  QrCodeDataType2[QrCodeDataType2["Data"] = 0] = "Data";
+  QrCodeDataType2[QrCodeDataType2["Function"] = 1] = "Function";
+  QrCodeDataType2[QrCodeDataType2["Position"] = 2] = "Position";
+  QrCodeDataType2[QrCodeDataType2["Timing"] = 3] = "Timing";
+  QrCodeDataType2[QrCodeDataType2["Alignment"] = 4] = "Alignment";
+  return QrCodeDataType2;
+})(QrCodeDataType || {});
+var LOW = [0, 1];
+var MEDIUM = [1, 0];
+var QUARTILE = [2, 3];
+var HIGH = [3, 2];
+var EccMap = {
+  L: LOW,
+  M: MEDIUM,
+  Q: QUARTILE,
+  H: HIGH
+};
+var NUMERIC_REGEX = /^\d*$/;
+var ALPHANUMERIC_REGEX = /^[A-Z0-9 $%*+./:-]*$/;
+var ALPHANUMERIC_CHARSET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:";
+var MIN_VERSION = 1;
+var MAX_VERSION = 40;
+var PENALTY_N1 = 3;
+var PENALTY_N2 = 3;
+var PENALTY_N3 = 40;
+var PENALTY_N4 = 10;
+var ECC_CODEWORDS_PER_BLOCK = [
+  // Version: (note that index 0 is for padding, and is set to an illegal value)
+  // 0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40    Error correction level
+  [-1, 7, 10, 15, 20, 26, 18, 20, 24, 30, 18, 20, 24, 26, 30, 22, 24, 28, 30, 28, 28, 28, 28, 30, 30, 26, 28, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30],
+  // Low
+  [-1, 10, 16, 26, 18, 24, 16, 18, 22, 22, 26, 30, 22, 22, 24, 24, 28, 28, 26, 26, 26, 26, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28],
+  // Medium
+  [-1, 13, 22, 18, 26, 18, 24, 18, 22, 20, 24, 28, 26, 24, 20, 30, 24, 28, 28, 26, 30, 28, 30, 30, 30, 30, 28, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30],
+  // Quartile
+  [-1, 17, 28, 22, 16, 22, 28, 26, 26, 24, 28, 24, 28, 22, 24, 24, 30, 28, 28, 26, 28, 30, 24, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30]
+  // High
+];
+var NUM_ERROR_CORRECTION_BLOCKS = [
+  // Version: (note that index 0 is for padding, and is set to an illegal value)
+  // 0, 1, 2, 3, 4, 5, 6, 7, 8, 9,10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40    Error correction level
+  [-1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4, 4, 6, 6, 6, 6, 7, 8, 8, 9, 9, 10, 12, 12, 12, 13, 14, 15, 16, 17, 18, 19, 19, 20, 21, 22, 24, 25],
+  // Low
+  [-1, 1, 1, 1, 2, 2, 4, 4, 4, 5, 5, 5, 8, 9, 9, 10, 10, 11, 13, 14, 16, 17, 17, 18, 20, 21, 23, 25, 26, 28, 29, 31, 33, 35, 37, 38, 40, 43, 45, 47, 49],
+  // Medium
+  [-1, 1, 1, 2, 2, 4, 4, 6, 6, 8, 8, 8, 10, 12, 16, 12, 17, 16, 18, 21, 20, 23, 23, 25, 27, 29, 34, 34, 35, 38, 40, 43, 45, 48, 51, 53, 56, 59, 62, 65, 68],
+  // Quartile
+  [-1, 1, 1, 2, 4, 4, 4, 5, 6, 8, 8, 11, 11, 16, 16, 18, 16, 19, 21, 25, 25, 25, 34, 30, 32, 35, 37, 40, 42, 45, 48, 51, 54, 57, 60, 63, 66, 70, 74, 77, 81]
+  // High
+];
+var QrCode = class {
+  /* -- Constructor (low level) and fields -- */
+  // Creates a new QR Code with the given version number,
+  // error correction level, data codeword bytes, and mask number.
+  // This is a low-level API that most users should not use directly.
+  // A mid-level API is the encodeSegments() function.
+  constructor(version, ecc, dataCodewords, msk) {
+    this.version = version;
+    this.ecc = ecc;
+    if (version < MIN_VERSION || version > MAX_VERSION)
+      throw new RangeError("Version value out of range");
+    if (msk < -1 || msk > 7)
+      throw new RangeError("Mask value out of range");
+    this.size = version * 4 + 17;
+    const row2 = Array.from({ length: this.size }).fill(false);
+    for (let i = 0; i < this.size; i++) {
+      this.modules.push(row2.slice());
+      this.types.push(row2.map(() => 0));
+    }
+    this.drawFunctionPatterns();
+    const allCodewords = this.addEccAndInterleave(dataCodewords);
+    this.drawCodewords(allCodewords);
+    if (msk === -1) {
+      let minPenalty = 1e9;
+      for (let i = 0; i < 8; i++) {
+        this.applyMask(i);
+        this.drawFormatBits(i);
+        const penalty = this.getPenaltyScore();
+        if (penalty < minPenalty) {
+          msk = i;
+          minPenalty = penalty;
+        }
+        this.applyMask(i);
+      }
+    }
+    this.mask = msk;
+    this.applyMask(msk);
+    this.drawFormatBits(msk);
+  }
+  /* -- Fields -- */
+  // The width and height of this QR Code, measured in modules, between
+  // 21 and 177 (inclusive). This is equal to version * 4 + 17.
+  size;
+  // The index of the mask pattern used in this QR Code, which is between 0 and 7 (inclusive).
+  // Even if a QR Code is created with automatic masking requested (mask = -1),
+  // the resulting object still has a mask value between 0 and 7.
+  mask;
+  // The modules of this QR Code (false = light, true = dark).
+  // Immutable after constructor finishes. Accessed through getModule().
+  modules = [];
+  types = [];
+  /* -- Accessor methods -- */
+  // Returns the color of the module (pixel) at the given coordinates, which is false
+  // for light or true for dark. The top left corner has the coordinates (x=0, y=0).
+  // If the given coordinates are out of bounds, then false (light) is returned.
+  getModule(x, y) {
+    return x >= 0 && x < this.size && y >= 0 && y < this.size && this.modules[y][x];
+  }
+  /* -- Private helper methods for constructor: Drawing function modules -- */
+  // Reads this object's version field, and draws and marks all function modules.
+  drawFunctionPatterns() {
+    for (let i = 0; i < this.size; i++) {
+      this.setFunctionModule(6, i, i % 2 === 0, QrCodeDataType.Timing);
+      this.setFunctionModule(i, 6, i % 2 === 0, QrCodeDataType.Timing);
+    }
+    this.drawFinderPattern(3, 3);
+    this.drawFinderPattern(this.size - 4, 3);
+    this.drawFinderPattern(3, this.size - 4);
+    const alignPatPos = this.getAlignmentPatternPositions();
+    const numAlign = alignPatPos.length;
+    for (let i = 0; i < numAlign; i++) {
+      for (let j = 0; j < numAlign; j++) {
+        if (!(i === 0 && j === 0 || i === 0 && j === numAlign - 1 || i === numAlign - 1 && j === 0))
+          this.drawAlignmentPattern(alignPatPos[i], alignPatPos[j]);
+      }
+    }
+    this.drawFormatBits(0);
+    this.drawVersion();
+  }
+  // Draws two copies of the format bits (with its own error correction code)
+  // based on the given mask and this object's error correction level field.
+  drawFormatBits(mask) {
+    const data = this.ecc[1] << 3 | mask;
+    let rem = data;
+    for (let i = 0; i < 10; i++)
+      rem = rem << 1 ^ (rem >>> 9) * 1335;
+    const bits = (data << 10 | rem) ^ 21522;
+    for (let i = 0; i <= 5; i++)
+      this.setFunctionModule(8, i, getBit(bits, i));
+    this.setFunctionModule(8, 7, getBit(bits, 6));
+    this.setFunctionModule(8, 8, getBit(bits, 7));
+    this.setFunctionModule(7, 8, getBit(bits, 8));
+    for (let i = 9; i < 15; i++)
+      this.setFunctionModule(14 - i, 8, getBit(bits, i));
+    for (let i = 0; i < 8; i++)
+      this.setFunctionModule(this.size - 1 - i, 8, getBit(bits, i));
+    for (let i = 8; i < 15; i++)
+      this.setFunctionModule(8, this.size - 15 + i, getBit(bits, i));
+    this.setFunctionModule(8, this.size - 8, true);
+  }
+  // Draws two copies of the version bits (with its own error correction code),
+  // based on this object's version field, iff 7 <= version <= 40.
+  drawVersion() {
+    if (this.version < 7)
+      return;
+    let rem = this.version;
+    for (let i = 0; i < 12; i++)
+      rem = rem << 1 ^ (rem >>> 11) * 7973;
+    const bits = this.version << 12 | rem;
+    for (let i = 0; i < 18; i++) {
+      const color = getBit(bits, i);
+      const a = this.size - 11 + i % 3;
+      const b = Math.floor(i / 3);
+      this.setFunctionModule(a, b, color);
+      this.setFunctionModule(b, a, color);
+    }
+  }
+  // Draws a 9*9 finder pattern including the border separator,
+  // with the center module at (x, y). Modules can be out of bounds.
+  drawFinderPattern(x, y) {
+    for (let dy = -4; dy <= 4; dy++) {
+      for (let dx = -4; dx <= 4; dx++) {
+        const dist = Math.max(Math.abs(dx), Math.abs(dy));
+        const xx = x + dx;
+        const yy = y + dy;
+        if (xx >= 0 && xx < this.size && yy >= 0 && yy < this.size)
+          this.setFunctionModule(xx, yy, dist !== 2 && dist !== 4, QrCodeDataType.Position);
+      }
+    }
+  }
+  // Draws a 5*5 alignment pattern, with the center module
+  // at (x, y). All modules must be in bounds.
+  drawAlignmentPattern(x, y) {
+    for (let dy = -2; dy <= 2; dy++) {
+      for (let dx = -2; dx <= 2; dx++) {
+        this.setFunctionModule(
+          x + dx,
+          y + dy,
+          Math.max(Math.abs(dx), Math.abs(dy)) !== 1,
+          QrCodeDataType.Alignment
+        );
+      }
+    }
+  }
+  // Sets the color of a module and marks it as a function module.
+  // Only used by the constructor. Coordinates must be in bounds.
+  setFunctionModule(x, y, isDark, type = QrCodeDataType.Function) {
+    this.modules[y][x] = isDark;
+    this.types[y][x] = type;
+  }
+  /* -- Private helper methods for constructor: Codewords and masking -- */
+  // Returns a new byte string representing the given data with the appropriate error correction
+  // codewords appended to it, based on this object's version and error correction level.
+  addEccAndInterleave(data) {
+    const ver = this.version;
+    const ecl = this.ecc;
+    if (data.length !== getNumDataCodewords(ver, ecl))
+      throw new RangeError("Invalid argument");
+    const numBlocks = NUM_ERROR_CORRECTION_BLOCKS[ecl[0]][ver];
+    const blockEccLen = ECC_CODEWORDS_PER_BLOCK[ecl[0]][ver];
+    const rawCodewords = Math.floor(getNumRawDataModules(ver) / 8);
+    const numShortBlocks = numBlocks - rawCodewords % numBlocks;
+    const shortBlockLen = Math.floor(rawCodewords / numBlocks);
+    const blocks = [];
+    const rsDiv = reedSolomonComputeDivisor(blockEccLen);
+    for (let i = 0, k = 0; i < numBlocks; i++) {
+      const dat = data.slice(k, k + shortBlockLen - blockEccLen + (i < numShortBlocks ? 0 : 1));
+      k += dat.length;
+      const ecc = reedSolomonComputeRemainder(dat, rsDiv);
+      if (i < numShortBlocks)
+        dat.push(0);
+      blocks.push(dat.concat(ecc));
+    }
+    const result = [];
+    for (let i = 0; i < blocks[0].length; i++) {
+      blocks.forEach((block, j) => {
+        if (i !== shortBlockLen - blockEccLen || j >= numShortBlocks)
+          result.push(block[i]);
+      });
+    }
+    return result;
+  }
+  // Draws the given sequence of 8-bit codewords (data and error correction) onto the entire
+  // data area of this QR Code. Function modules need to be marked off before this is called.
+  drawCodewords(data) {
+    if (data.length !== Math.floor(getNumRawDataModules(this.version) / 8))
+      throw new RangeError("Invalid argument");
+    let i = 0;
+    for (let right = this.size - 1; right >= 1; right -= 2) {
+      if (right === 6)
+        right = 5;
+      for (let vert = 0; vert < this.size; vert++) {
+        for (let j = 0; j < 2; j++) {
+          const x = right - j;
+          const upward = (right + 1 & 2) === 0;
+          const y = upward ? this.size - 1 - vert : vert;
+          if (!this.types[y][x] && i < data.length * 8) {
+            this.modules[y][x] = getBit(data[i >>> 3], 7 - (i & 7));
+            i++;
+          }
+        }
+      }
+    }
+  }
+  // XORs the codeword modules in this QR Code with the given mask pattern.
+  // The function modules must be marked and the codeword bits must be drawn
+  // before masking. Due to the arithmetic of XOR, calling applyMask() with
+  // the same mask value a second time will undo the mask. A final well-formed
+  // QR Code needs exactly one (not zero, two, etc.) mask applied.
+  applyMask(mask) {
+    if (mask < 0 || mask > 7)
+      throw new RangeError("Mask value out of range");
+    for (let y = 0; y < this.size; y++) {
+      for (let x = 0; x < this.size; x++) {
+        let invert;
+        switch (mask) {
+          case 0:
+            invert = (x + y) % 2 === 0;
+            break;
+          case 1:
+            invert = y % 2 === 0;
+            break;
+          case 2:
+            invert = x % 3 === 0;
+            break;
+          case 3:
+            invert = (x + y) % 3 === 0;
+            break;
+          case 4:
+            invert = (Math.floor(x / 3) + Math.floor(y / 2)) % 2 === 0;
+            break;
+          case 5:
+            invert = x * y % 2 + x * y % 3 === 0;
+            break;
+          case 6:
+            invert = (x * y % 2 + x * y % 3) % 2 === 0;
+            break;
+          case 7:
+            invert = ((x + y) % 2 + x * y % 3) % 2 === 0;
+            break;
+          default:
+            throw new Error("Unreachable");
+        }
+        if (!this.types[y][x] && invert)
+          this.modules[y][x] = !this.modules[y][x];
+      }
+    }
+  }
+  // Calculates and returns the penalty score based on state of this QR Code's current modules.
+  // This is used by the automatic mask choice algorithm to find the mask pattern that yields the lowest score.
+  getPenaltyScore() {
+    let result = 0;
+    for (let y = 0; y < this.size; y++) {
+      let runColor = false;
+      let runX = 0;
+      const runHistory = [0, 0, 0, 0, 0, 0, 0];
+      for (let x = 0; x < this.size; x++) {
+        if (this.modules[y][x] === runColor) {
+          runX++;
+          if (runX === 5)
+            result += PENALTY_N1;
+          else if (runX > 5)
+            result++;
+        } else {
+          this.finderPenaltyAddHistory(runX, runHistory);
+          if (!runColor)
+            result += this.finderPenaltyCountPatterns(runHistory) * PENALTY_N3;
+          runColor = this.modules[y][x];
+          runX = 1;
+        }
+      }
+      result += this.finderPenaltyTerminateAndCount(runColor, runX, runHistory) * PENALTY_N3;
+    }
+    for (let x = 0; x < this.size; x++) {
+      let runColor = false;
+      let runY = 0;
+      const runHistory = [0, 0, 0, 0, 0, 0, 0];
+      for (let y = 0; y < this.size; y++) {
+        if (this.modules[y][x] === runColor) {
+          runY++;
+          if (runY === 5)
+            result += PENALTY_N1;
+          else if (runY > 5)
+            result++;
+        } else {
+          this.finderPenaltyAddHistory(runY, runHistory);
+          if (!runColor)
+            result += this.finderPenaltyCountPatterns(runHistory) * PENALTY_N3;
+          runColor = this.modules[y][x];
+          runY = 1;
+        }
+      }
+      result += this.finderPenaltyTerminateAndCount(runColor, runY, runHistory) * PENALTY_N3;
+    }
+    for (let y = 0; y < this.size - 1; y++) {
+      for (let x = 0; x < this.size - 1; x++) {
+        const color = this.modules[y][x];
+        if (color === this.modules[y][x + 1] && color === this.modules[y + 1][x] && color === this.modules[y + 1][x + 1]) {
+          result += PENALTY_N2;
+        }
+      }
+    }
+    let dark = 0;
+    for (const row2 of this.modules)
+      dark = row2.reduce((sum, color) => sum + (color ? 1 : 0), dark);
+    const total = this.size * this.size;
+    const k = Math.ceil(Math.abs(dark * 20 - total * 10) / total) - 1;
+    result += k * PENALTY_N4;
+    return result;
+  }
+  /* -- Private helper functions -- */
+  // Returns an ascending list of positions of alignment patterns for this version number.
+  // Each position is in the range [0,177), and are used on both the x and y axes.
+  // This could be implemented as lookup table of 40 variable-length lists of integers.
+  getAlignmentPatternPositions() {
+    if (this.version === 1) {
+      return [];
+    } else {
+      const numAlign = Math.floor(this.version / 7) + 2;
+      const step = this.version === 32 ? 26 : Math.ceil((this.version * 4 + 4) / (numAlign * 2 - 2)) * 2;
+      const result = [6];
+      for (let pos = this.size - 7; result.length < numAlign; pos -= step)
+        result.splice(1, 0, pos);
+      return result;
+    }
+  }
+  // Can only be called immediately after a light run is added, and
+  // returns either 0, 1, or 2. A helper function for getPenaltyScore().
+  finderPenaltyCountPatterns(runHistory) {
+    const n = runHistory[1];
+    const core = n > 0 && runHistory[2] === n && runHistory[3] === n * 3 && runHistory[4] === n && runHistory[5] === n;
+    return (core && runHistory[0] >= n * 4 && runHistory[6] >= n ? 1 : 0) + (core && runHistory[6] >= n * 4 && runHistory[0] >= n ? 1 : 0);
+  }
+  // Must be called at the end of a line (row or column) of modules. A helper function for getPenaltyScore().
+  finderPenaltyTerminateAndCount(currentRunColor, currentRunLength, runHistory) {
+    if (currentRunColor) {
+      this.finderPenaltyAddHistory(currentRunLength, runHistory);
+      currentRunLength = 0;
+    }
+    currentRunLength += this.size;
+    this.finderPenaltyAddHistory(currentRunLength, runHistory);
+    return this.finderPenaltyCountPatterns(runHistory);
+  }
+  // Pushes the given value to the front and drops the last value. A helper function for getPenaltyScore().
+  finderPenaltyAddHistory(currentRunLength, runHistory) {
+    if (runHistory[0] === 0)
+      currentRunLength += this.size;
+    runHistory.pop();
+    runHistory.unshift(currentRunLength);
+  }
+};
+function appendBits(val, len, bb) {
+  if (len < 0 || len > 31 || val >>> len !== 0)
+    throw new RangeError("Value out of range");
+  for (let i = len - 1; i >= 0; i--)
+    bb.push(val >>> i & 1);
+}
+function getBit(x, i) {
+  return (x >>> i & 1) !== 0;
+}
+var QrSegment = class {
+  // Creates a new QR Code segment with the given attributes and data.
+  // The character count (numChars) must agree with the mode and the bit buffer length,
+  // but the constraint isn't checked. The given bit buffer is cloned and stored.
+  constructor(mode, numChars, bitData) {
+    this.mode = mode;
+    this.numChars = numChars;
+    this.bitData = bitData;
+    if (numChars < 0)
+      throw new RangeError("Invalid argument");
+    this.bitData = bitData.slice();
+  }
+  /* -- Methods -- */
+  // Returns a new copy of the data bits of this segment.
+  getData() {
+    return this.bitData.slice();
+  }
+};
+var MODE_NUMERIC = [1, 10, 12, 14];
+var MODE_ALPHANUMERIC = [2, 9, 11, 13];
+var MODE_BYTE = [4, 8, 16, 16];
+function numCharCountBits(mode, ver) {
+  return mode[Math.floor((ver + 7) / 17) + 1];
+}
+function makeBytes(data) {
+  const bb = [];
+  for (const b of data)
+    appendBits(b, 8, bb);
+  return new QrSegment(MODE_BYTE, data.length, bb);
+}
+function makeNumeric(digits) {
+  if (!isNumeric(digits))
+    throw new RangeError("String contains non-numeric characters");
+  const bb = [];
+  for (let i = 0; i < digits.length; ) {
+    const n = Math.min(digits.length - i, 3);
+    appendBits(Number.parseInt(digits.substring(i, i + n), 10), n * 3 + 1, bb);
+    i += n;
+  }
+  return new QrSegment(MODE_NUMERIC, digits.length, bb);
+}
+function makeAlphanumeric(text) {
+  if (!isAlphanumeric(text))
+    throw new RangeError("String contains unencodable characters in alphanumeric mode");
+  const bb = [];
+  let i;
+  for (i = 0; i + 2 <= text.length; i += 2) {
+    let temp = ALPHANUMERIC_CHARSET.indexOf(text.charAt(i)) * 45;
+    temp += ALPHANUMERIC_CHARSET.indexOf(text.charAt(i + 1));
+    appendBits(temp, 11, bb);
+  }
+  if (i < text.length)
+    appendBits(ALPHANUMERIC_CHARSET.indexOf(text.charAt(i)), 6, bb);
+  return new QrSegment(MODE_ALPHANUMERIC, text.length, bb);
+}
+function makeSegments(text) {
+  if (text === "")
+    return [];
+  else if (isNumeric(text))
+    return [makeNumeric(text)];
+  else if (isAlphanumeric(text))
+    return [makeAlphanumeric(text)];
+  else
+    return [makeBytes(toUtf8ByteArray(text))];
+}
+function isNumeric(text) {
+  return NUMERIC_REGEX.test(text);
+}
+function isAlphanumeric(text) {
+  return ALPHANUMERIC_REGEX.test(text);
+}
+function getTotalBits(segs, version) {
+  let result = 0;
+  for (const seg of segs) {
+    const ccbits = numCharCountBits(seg.mode, version);
+    if (seg.numChars >= 1 << ccbits)
+      return Number.POSITIVE_INFINITY;
+    result += 4 + ccbits + seg.bitData.length;
+  }
+  return result;
+}
+function toUtf8ByteArray(str) {
+  str = encodeURI(str);
+  const result = [];
+  for (let i = 0; i < str.length; i++) {
+    if (str.charAt(i) !== "%") {
+      result.push(str.charCodeAt(i));
+    } else {
+      result.push(Number.parseInt(str.substring(i + 1, i + 3), 16));
+      i += 2;
+    }
+  }
+  return result;
+}
+function getNumRawDataModules(ver) {
+  if (ver < MIN_VERSION || ver > MAX_VERSION)
+    throw new RangeError("Version number out of range");
+  let result = (16 * ver + 128) * ver + 64;
+  if (ver >= 2) {
+    const numAlign = Math.floor(ver / 7) + 2;
+    result -= (25 * numAlign - 10) * numAlign - 55;
+    if (ver >= 7)
+      result -= 36;
+  }
+  return result;
+}
+function getNumDataCodewords(ver, ecl) {
+  return Math.floor(getNumRawDataModules(ver) / 8) - ECC_CODEWORDS_PER_BLOCK[ecl[0]][ver] * NUM_ERROR_CORRECTION_BLOCKS[ecl[0]][ver];
+}
+function reedSolomonComputeDivisor(degree) {
+  if (degree < 1 || degree > 255)
+    throw new RangeError("Degree out of range");
+  const result = [];
+  for (let i = 0; i < degree - 1; i++)
+    result.push(0);
+  result.push(1);
+  let root = 1;
+  for (let i = 0; i < degree; i++) {
+    for (let j = 0; j < result.length; j++) {
+      result[j] = reedSolomonMultiply(result[j], root);
+      if (j + 1 < result.length)
+        result[j] ^= result[j + 1];
+    }
+    root = reedSolomonMultiply(root, 2);
+  }
+  return result;
+}
+function reedSolomonComputeRemainder(data, divisor) {
+  const result = divisor.map((_) => 0);
+  for (const b of data) {
+    const factor = b ^ result.shift();
+    result.push(0);
+    divisor.forEach((coef, i) => result[i] ^= reedSolomonMultiply(coef, factor));
+  }
+  return result;
+}
+function reedSolomonMultiply(x, y) {
+  if (x >>> 8 !== 0 || y >>> 8 !== 0)
+    throw new RangeError("Byte out of range");
+  let z = 0;
+  for (let i = 7; i >= 0; i--) {
+    z = z << 1 ^ (z >>> 7) * 285;
+    z ^= (y >>> i & 1) * x;
+  }
+  return z;
+}
+function encodeSegments(segs, ecl, minVersion = 1, maxVersion = 40, mask = -1, boostEcl = true) {
+  if (!(MIN_VERSION <= minVersion && minVersion <= maxVersion && maxVersion <= MAX_VERSION) || mask < -1 || mask > 7) {
+    throw new RangeError("Invalid value");
+  }
+  let version;
+  let dataUsedBits;
+  for (version = minVersion; ; version++) {
+    const dataCapacityBits2 = getNumDataCodewords(version, ecl) * 8;
+    const usedBits = getTotalBits(segs, version);
+    if (usedBits <= dataCapacityBits2) {
+      dataUsedBits = usedBits;
+      break;
+    }
+    if (version >= maxVersion)
+      throw new RangeError("Data too long");
+  }
+  for (const newEcl of [MEDIUM, QUARTILE, HIGH]) {
+    if (boostEcl && dataUsedBits <= getNumDataCodewords(version, newEcl) * 8)
+      ecl = newEcl;
+  }
+  const bb = [];
+  for (const seg of segs) {
+    appendBits(seg.mode[0], 4, bb);
+    appendBits(seg.numChars, numCharCountBits(seg.mode, version), bb);
+    for (const b of seg.getData())
+      bb.push(b);
+  }
+  const dataCapacityBits = getNumDataCodewords(version, ecl) * 8;
+  appendBits(0, Math.min(4, dataCapacityBits - bb.length), bb);
+  appendBits(0, (8 - bb.length % 8) % 8, bb);
+  for (let padByte = 236; bb.length < dataCapacityBits; padByte ^= 236 ^ 17)
+    appendBits(padByte, 8, bb);
+  const dataCodewords = Array.from({ length: Math.ceil(bb.length / 8) }, () => 0);
+  bb.forEach((b, i) => dataCodewords[i >>> 3] |= b << 7 - (i & 7));
+  return new QrCode(version, ecl, dataCodewords, mask);
+}
+function encode2(data, options) {
+  const {
+    ecc = "L",
+    boostEcc = false,
+    minVersion = 1,
+    maxVersion = 40,
+    maskPattern = -1,
+    border = 1
+  } = options || {};
+  const segment = typeof data === "string" ? makeSegments(data) : Array.isArray(data) ? [makeBytes(data)] : void 0;
+  if (!segment)
+    throw new Error(`uqr only supports encoding string and binary data, but got: ${typeof data}`);
+  const qr = encodeSegments(
+    segment,
+    EccMap[ecc],
+    minVersion,
+    maxVersion,
+    maskPattern,
+    boostEcc
+  );
+  const result = addBorder({
+    version: qr.version,
+    maskPattern: qr.mask,
+    size: qr.size,
+    data: qr.modules,
+    types: qr.types
+  }, border);
+  if (options?.invert)
+    result.data = result.data.map((row2) => row2.map((mod) => !mod));
+  options?.onEncoded?.(result);
+  return result;
+}
+function addBorder(input, border = 1) {
+  if (!border)
+    return input;
+  const { size } = input;
+  const newSize = size + border * 2;
+  input.size = newSize;
+  input.data.forEach((row2) => {
+    for (let i = 0; i < border; i++) {
+      row2.unshift(false);
+      row2.push(false);
+    }
+  });
+  for (let i = 0; i < border; i++) {
+    input.data.unshift(Array.from({ length: newSize }, (_) => false));
+    input.data.push(Array.from({ length: newSize }, (_) => false));
+  }
+  const b = QrCodeDataType.Border;
+  input.types.forEach((row2) => {
+    for (let i = 0; i < border; i++) {
+      row2.unshift(b);
+      row2.push(b);
+    }
+  });
+  for (let i = 0; i < border; i++) {
+    input.types.unshift(Array.from({ length: newSize }, (_) => b));
+    input.types.push(Array.from({ length: newSize }, (_) => b));
+  }
+  return input;
+}
+
+// transport/hub/page/src/ui/qr.js
+var SVG = "http://www.w3.org/2000/svg";
+var QUIET = 4;
+function qrCode(text, label) {
+  const { data } = encode2(text, { ecc: "L", border: QUIET });
+  const size = data.length;
+  const svg = element("svg", { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": label, "shape-rendering": "crispEdges" });
+  svg.append(element("rect", { width: size, height: size, fill: "#fff" }), element("path", { d: data.map(rowPath).join(""), fill: "#000" }));
+  return svg;
+}
+function element(name, attributes) {
+  const out = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) out.setAttribute(key, value);
+  return out;
+}
+function rowPath(row2, y) {
+  let path = "";
+  for (let x = 0; x < row2.length; x++) {
+    if (!row2[x]) continue;
+    let end = x;
+    while (row2[end]) end++;
+    path += `M${x} ${y}h${end - x}v1h${x - end}z`;
+    x = end;
+  }
+  return path;
+}
+
+// transport/hub/page/src/ui/add.js
+var AddView = class {
+  #desk;
+  #viewer;
+  #pictures;
+  #keys;
+  #gotRoot;
+  #shown = "";
+  #live = {};
+  #wake = null;
+  /**
+   * @param {object} options
+   * @param {import("../pairing/desk.js").PairingDesk} options.desk
+   * @param {import("../viewer.js").Viewer} options.viewer
+   * @param {import("./pictures.js").Pictures} options.pictures
+   * @param {import("../keys.js").Keys} options.keys
+   * @param {(keys: import("../keys.js").Keys) => void} options.gotRoot told when a
+   *   file with the root key was chosen
+   */
+  constructor({ desk, viewer, pictures, keys, gotRoot }) {
+    this.#desk = desk;
+    this.#viewer = viewer;
+    this.#pictures = pictures;
+    this.#keys = keys;
+    this.#gotRoot = gotRoot;
+    this.element = h("section.add", { aria: { label: "Add a camera" } });
+  }
+  render() {
+    const screen = this.#screen();
+    if (screen !== this.#shown) {
+      this.#shown = screen;
+      this.#live = {};
+      this.element.dataset.screen = screen;
+      this.element.replaceChildren(...this[`${screen}Screen`]());
+      if (this.element.isConnected) this.element.querySelector("h2")?.focus();
+      this.#keepAwake(screen === "code");
+    }
+    this.#live.update?.();
+  }
+  #screen() {
+    const { isElsewhere, canPair, session, answer } = this.#desk;
+    if (isElsewhere) return "elsewhere";
+    if (!canPair) return "rootless";
+    if (session === null) return "form";
+    if (answer === "mine") return "added";
+    if (answer === "other") return "other";
+    const { phase } = session.memory;
+    if (phase === "failed") return "failed";
+    if (phase === "begun") return "code";
+    return this.#desk.firstPicture ? "picture" : "progress";
+  }
+  /** A screen that sleeps shows no code. */
+  async #keepAwake(on) {
+    this.#wake?.then((lock) => lock?.release()).catch(() => void 0);
+    this.#wake = on ? navigator.wakeLock?.request("screen").catch(() => null) ?? null : null;
+  }
+  elsewhereScreen() {
+    return [title("Add a camera"), h("p", {}, "A camera is being added in another tab of this browser. Go on there, or close it.")];
+  }
+  rootlessScreen() {
+    const error = h("p.warning", { role: "alert", hidden: true });
+    const file = h("input", { type: "file", id: "root-file", accept: ".json,application/json", onchange: () => this.#takeRoot(file, error) });
+    return [
+      title("Add a camera"),
+      h("p", {}, "The keys in this browser can look, and cannot make a camera yours: the root key is not among them."),
+      h("p", {}, "Choose the copy of your keys that was saved when they were made in a browser. Or pair the camera where your root key is, with ", h("code", {}, "lensctl pair"), "."),
+      error,
+      h("div.file-choice", {}, h("label.button.primary", { htmlFor: "root-file" }, "Choose the copy"), file)
+    ];
+  }
+  async #takeRoot(input, error) {
+    const [file] = input.files;
+    if (!file) return;
+    try {
+      if (file.size > MAX_FILE_SIZE) throw new KeysError("The file is too large to be an owner's keys.");
+      const keys = await parseKeys(await file.text());
+      if (keys.rootKey === null) throw new KeysError("This file has no root key either: it is an export for looking.");
+      if (keys.owner !== this.#keys.owner) throw new KeysError("This is another owner's file.");
+      this.#gotRoot(keys);
+    } catch (err) {
+      setText(error, err instanceof KeysError ? err.message : `The file could not be read: ${err.message}`);
+      error.hidden = false;
+      input.value = "";
+    }
+  }
+  formScreen() {
+    const error = h("p.warning", { role: "alert", hidden: true });
+    const hub = h("p.quiet");
+    const wifi = wifiFields();
+    const go = h("button.primary", { type: "submit" }, "Show the code");
+    const form = h("form.add-form", {
+      onsubmit: (e) => {
+        e.preventDefault();
+        this.#begin(wifi, error, go);
+      }
+    }, wifi.element, hub, error, go);
+    this.#live.update = () => {
+      go.disabled = this.#viewer.hub === null;
+      setText(hub, hubText(this.#viewer.hub));
+    };
+    return [
+      title("Add a camera"),
+      h("p.lead", {}, "This page shows a code. Hold it before the camera's lens: the camera reads it, and both prove to each other that they have it. Nobody in between can, not even the hub."),
+      h("p", {}, "The camera must be free: new, released by its owner, or with its button held."),
+      form
+    ];
+  }
+  async #begin(wifi, error, go) {
+    error.hidden = true;
+    go.disabled = true;
+    try {
+      await this.#desk.begin({ wifi: wifi.read() });
+    } catch (err) {
+      const why = err instanceof FieldError ? err.message : err instanceof Refusal ? `No code can be made of this: ${err.detail}.` : `This browser could not keep the pairing (${err.message}), and without that none is begun.`;
+      setText(error, why);
+      error.hidden = false;
+      go.disabled = false;
+      err.field?.focus();
+    }
+  }
+  codeScreen() {
+    const { text } = this.#desk.session.memory;
+    const code = qrCode(text, "The pairing code. Hold it before the camera's lens.");
+    code.id = "pair-code";
+    code.dataset.code = text;
+    const left = h("p.countdown", { role: "timer" });
+    const figure = h("figure.code", {}, code);
+    const status = this.#status();
+    this.#live.update = () => {
+      status.update();
+      setText(left, leftText(this.#desk.session.memory.expires));
+    };
+    return [
+      title("Show this to the camera"),
+      h("div.code-columns", {}, figure, h(
+        "div.code-side",
+        {},
+        h("p", {}, "Hold the screen a hand's breadth or two before the lens, so that the camera sees the whole code. Turn the brightness up, and avoid reflections."),
+        left,
+        status.element,
+        h(
+          "div.actions",
+          {},
+          document.fullscreenEnabled && h("button", { type: "button", onclick: () => figure.requestFullscreen() }, "Full screen"),
+          h("button", { type: "button", onclick: () => this.#desk.session.cancel() }, "Cancel")
+        ),
+        h("p.quiet", {}, "Whoever films this code can answer in your camera's place. Show it where nobody else sees it."),
+        h(
+          "details",
+          {},
+          h("summary", {}, "The code as text"),
+          h("p", {}, "For a camera without a lens free: ", h("code", {}, "lensward pair --code -"), " reads it."),
+          h("code.code-text", {}, text)
+        )
+      ))
+    ];
+  }
+  progressScreen() {
+    const status = this.#status();
+    const stop = h("button", { type: "button", onclick: () => this.#desk.close() }, "Stop waiting");
+    const anew = h("button.primary", { type: "button", onclick: () => this.#desk.close() }, "Make a new code");
+    const { device, hello } = this.#desk.session.memory;
+    const heading = title("");
+    this.#live.update = () => {
+      status.update();
+      setText(heading, this.#desk.session.memory.phase === "done" ? "The camera is yours" : "The camera has seen the code");
+      const { again, phase } = this.#desk.session.memory;
+      anew.hidden = !again || phase !== "agreed";
+      stop.hidden = !this.#desk.isStale || !anew.hidden;
+    };
+    return [heading, status.element, facts(helloFacts(device, hello)), h("div.actions", {}, anew, stop)];
+  }
+  /** The steps, what is waited for, and what is wrong. */
+  #status() {
+    const list2 = h("ol.steps");
+    const waiting = h("p.waiting", { role: "status" });
+    const warnings = h("div.warnings", { role: "alert" });
+    const said = {};
+    const update = () => {
+      const { session, firstPicture } = this.#desk;
+      const { phase, rival, again } = session.memory;
+      const all = steps(phase, firstPicture !== null);
+      if (said.steps !== phase) {
+        said.steps = phase;
+        list2.replaceChildren(...all.map(({ text, state }) => h(
+          "li",
+          { data: { state } },
+          text,
+          h("span.unseen", {}, { done: " (done)", now: " (next)", later: "" }[state])
+        )));
+      }
+      setText(waiting, waitingWords(phase));
+      const lines = [rival && RIVAL, again && phase === "agreed" && AGAIN, session.trouble, session.refused.count > 0 && refusedWords(session.refused)].filter(Boolean);
+      if (said.lines !== lines.join()) {
+        said.lines = lines.join();
+        warnings.replaceChildren(...lines.map((line) => h("p.warning", {}, line)));
+      }
+    };
+    return { element: h("div.pair-status", {}, list2, waiting, warnings), update };
+  }
+  failedScreen() {
+    const [heading, advice] = failureWords(this.#desk.session.memory);
+    return [
+      title(heading),
+      h("p.warning", { role: "alert", data: { reason: this.#desk.session.memory.reason } }, advice),
+      h(
+        "div.actions",
+        {},
+        h("button.primary", { type: "button", onclick: () => this.#desk.close() }, "Make a new code"),
+        h("a.button", { href: "#/events" }, "Not now")
+      )
+    ];
+  }
+  pictureScreen() {
+    const { device, rival } = this.#desk.session.memory;
+    const image = h("img", { alt: "The first picture of the camera that was added", hidden: true });
+    const placeholder = h("span.placeholder", {}, "Opening…");
+    this.#live.update = () => {
+      const event = this.#desk.firstPicture;
+      if (event === null) return;
+      const { url, failure } = this.#pictures.of(event);
+      if (url && image.src !== url) image.src = url;
+      image.hidden = !url;
+      setText(placeholder, failure ? "Not shown: what came instead was withheld or could not be opened" : url ? "" : "Opening…");
+    };
+    return [
+      title("Is this what your camera sees?"),
+      rival !== "" && h("p.warning", { role: "alert" }, RIVAL),
+      h("figure.picture.first", {}, placeholder, image),
+      h("p", {}, "Look for the room where you stand. A camera that somebody else put in the place of yours would show another."),
+      h(
+        "div.actions",
+        {},
+        h("button.primary", { type: "button", onclick: () => this.#desk.say("mine") }, "Yes, it is my camera"),
+        h("button", { type: "button", onclick: () => this.#desk.say("other") }, "No")
+      ),
+      h("p.quiet", {}, "Camera ", h("code", {}, device))
+    ].filter(Boolean);
+  }
+  addedScreen() {
+    return [
+      title("The camera is yours"),
+      h("p", {}, "What it sees is signed by it and encrypted to you. It appears under “Events” by itself."),
+      h("div.actions", {}, h("a.button.primary", { href: "#/events" }, "To the events"), h("button", { type: "button", onclick: () => this.#desk.close() }, "Add another camera"))
+    ];
+  }
+  otherScreen() {
+    const said = h("p", { role: "status" });
+    const drop = h("button.primary", { type: "button", onclick: () => this.#desk.throwAway() }, "Throw this pairing away");
+    const back = h("button", { type: "button", onclick: () => this.#desk.say("") }, "Back: it is my camera after all");
+    const anew = h("button", { type: "button", onclick: () => this.#desk.close() }, "Make a new code");
+    this.#live.update = () => {
+      const { thrown } = this.#desk;
+      drop.hidden = thrown === "sent";
+      drop.disabled = thrown === "sending";
+      back.hidden = thrown !== "";
+      anew.hidden = thrown === "" || thrown === "sending";
+      setText(said, thrownText(thrown));
+    };
+    return [
+      title("Then it is not your camera"),
+      h("p", {}, "Another camera saw your code and answered before yours: one on the same table or behind a window, or one that somebody put there. It is yours now by signature, and its pictures are of a place that is not your business."),
+      h("p", {}, "Throw the pairing away: this browser signs that the camera is nobody's, hides what it sent, and leaves the word with the hub, which passes it on. Then show a new code where no other camera sees it."),
+      said,
+      h("div.actions", {}, drop, back, anew)
+    ];
+  }
+};
+function title(text) {
+  return h("h2", { tabIndex: -1 }, text);
+}
+function thrownText(thrown) {
+  if (thrown === "") return "";
+  if (thrown === "sending") return "Leaving the word with the hub…";
+  if (thrown === "sent") return "It is thrown away. The camera is told when it is there the next time.";
+  return `What it sent is hidden here, but the hub did not take the word for it: ${thrown}. Try again.`;
+}
+function leftText(expires) {
+  const left = Math.max(0, expires - Math.floor(Date.now() / 1e3));
+  return `The code is good for ${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+}
+function hubText(hub) {
+  if (hub === null) return "Waiting for the hub…";
+  if (hub.devices.length === 0) return "The hub does not say where cameras reach it, so the code will not either: the camera must have its hub already.";
+  const here = hub.devices.every((address) => /^(127\.|localhost:|\[::1\])/.test(address));
+  return `The camera will deliver to ${hub.devices.join(", ")}.${here ? " That is this machine alone: a camera elsewhere does not reach it." : ""}`;
+}
+var FieldError = class extends Error {
+  constructor(field, message) {
+    super(message);
+    this.field = field;
+  }
+};
+function wifiFields() {
+  const name = h("input", { type: "text", id: "wifi-name", autocomplete: "off", spellcheck: false, maxLength: 32 });
+  const passphrase = h("input", { type: "password", id: "wifi-passphrase", autocomplete: "off", maxLength: 63 });
+  const show = h("input", { type: "checkbox", id: "wifi-show", onchange: () => {
+    passphrase.type = show.checked ? "text" : "password";
+  } });
+  const hidden = h("input", { type: "checkbox", id: "wifi-hidden" });
+  const row2 = (input, text) => h("div.field", {}, h("label", { htmlFor: input.id }, text), input);
+  const tick = (input, text) => h("div.tick", {}, input, h("label", { htmlFor: input.id }, text));
+  const element2 = h(
+    "details.wifi",
+    {},
+    h("summary", {}, "The camera needs Wi-Fi"),
+    row2(name, "Network name"),
+    row2(passphrase, "Passphrase"),
+    tick(show, "Show the passphrase"),
+    tick(hidden, "The network is hidden"),
+    h("p.quiet", {}, "They are in the code alone, are never sent, and are forgotten here when a camera has seen it. Leave the passphrase empty for an open network.")
+  );
+  const read2 = () => {
+    if (!element2.open || name.value === "") {
+      if (element2.open && passphrase.value !== "") throw new FieldError(name, "Give the network's name, too.");
+      return null;
+    }
+    const ssid = utf8(name.value);
+    if (ssid.length > 32) throw new FieldError(name, "A network's name is at most 32 bytes long.");
+    if (passphrase.value !== "" && !isPassphrase(passphrase.value)) {
+      throw new FieldError(passphrase, "A Wi-Fi passphrase is 8 to 63 letters, digits and signs of the plain keyboard.");
+    }
+    return { ssid, passphrase: passphrase.value, hidden: hidden.checked };
+  };
+  return { element: element2, read: read2 };
+}
+
+// transport/hub/page/src/ui/time.js
+var DAY = new Intl.DateTimeFormat(void 0, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+var TIME = new Intl.DateTimeFormat(void 0, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+var FULL = new Intl.DateTimeFormat(void 0, { dateStyle: "medium", timeStyle: "medium" });
+function dayKey(ms) {
+  const d = new Date(ms);
+  return d.getFullYear() * 1e4 + (d.getMonth() + 1) * 100 + d.getDate();
+}
+function dayText(ms, now = Date.now()) {
+  if (dayKey(ms) === dayKey(now)) return "Today";
+  if (dayKey(ms) === dayKey(now - 864e5)) return "Yesterday";
+  return safely(DAY, ms);
+}
+var timeText = (ms) => safely(TIME, ms);
+var fullText = (ms) => safely(FULL, ms);
+function safely(format, ms) {
+  return Math.abs(ms) <= 864e13 ? format.format(ms) : "a time beyond the calendar";
+}
+function agoText(ms, now = Date.now()) {
+  const s = Math.round((now - ms) / 1e3);
+  if (s < -60) return `${fullText(ms)}, which is in the future by this browser's clock`;
+  if (s < 5) return "just now";
+  if (s < 90) return `${s} s ago`;
+  if (s < 5400) return `${Math.round(s / 60)} min ago`;
+  if (s < 129600) return `${Math.round(s / 3600)} h ago`;
+  return `${Math.round(s / 86400)} days ago`;
+}
+function lengthText(seconds) {
+  const s = Math.max(0, Math.floor(seconds));
+  return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
+}
 
 // transport/hub/page/src/ui/cameras.js
 var CamerasView = class {
   #viewer;
+  #given;
   #list = h("ul.cameras");
   #trouble = h("div.record-trouble");
-  constructor(viewer) {
+  /** @param {import("../viewer.js").Viewer} viewer @param {import("../pairing/desk.js").GivenAway} given */
+  constructor(viewer, given) {
     this.#viewer = viewer;
-    this.element = h("section.cameras-view", { aria: { label: "Cameras" } }, h("h2", {}, "Cameras"), this.#list, this.#trouble);
+    this.#given = given;
+    this.element = h(
+      "section.cameras-view",
+      { aria: { label: "Cameras" } },
+      h("h2", {}, "Cameras"),
+      this.#list,
+      this.#trouble,
+      h("a.button", { href: "#/add" }, "Add a camera")
+    );
   }
   render() {
     const cameras = this.#viewer.records.cameras;
     arrange(this.#list, cameras.length > 0 ? cameras.map((camera) => this.#camera(camera)) : [h("li.quiet", {}, "No camera is paired with your keys yet.")]);
     arrange(this.#trouble, this.#viewer.recordTrouble.map(({ reason, detail }) => h("p.warning", { data: { reason } }, `The hub answered with an ownership record that was refused: ${detail || reason}.`)));
   }
-  #camera({ device, ownership }) {
+  #camera({ device, epoch, ownership }) {
     const presence = this.#viewer.presence.get(device);
     const known = this.#viewer.timeline.cameras.get(device);
     const header = known?.last.header;
@@ -1452,6 +3715,7 @@ var CamerasView = class {
       "li.camera-card",
       { data: { online, device } },
       h("h3", { title: device }, h("span.dot", { aria: { hidden: "true" } }), cameraName(device)),
+      this.#given.has(device, epoch) && h("p.quiet", {}, "You threw this pairing away: it was not your camera. What it sends is hidden."),
       facts([
         ["The hub says", presence?.seen && !presence.online ? `${online}, last seen ${agoText(presence.seen * 1e3)}` : online],
         ["It last signed", header ? h("span", { title: fullText(header.captured) }, agoText(header.captured)) : "nothing yet"],
@@ -1978,12 +4242,12 @@ var EventView = class {
     this.#pictures = pictures;
     this.#shown = shown;
     this.#closed = closed;
-    const title = h("h2", { id: "event-title" }, `${cameraName(event.device)}, ${fullText(event.start)}`);
+    const title2 = h("h2", { id: "event-title" }, `${cameraName(event.device)}, ${fullText(event.start)}`);
     const close = h("button.close", { type: "button", aria: { label: "Close" }, onclick: () => this.element.close() }, "Close");
     this.element = h(
       "dialog.event",
       { aria: { labelledby: "event-title" }, onclose: () => this.close(), onclick: (e) => this.#clickOutside(e) },
-      h("div.event-body", {}, h("header", {}, title, close), this.#stage, this.#trouble, this.#status, this.#details, h("p.actions", {}, this.#save))
+      h("div.event-body", {}, h("header", {}, title2, close), this.#stage, this.#trouble, this.#status, this.#details, h("p.actions", {}, this.#save))
     );
   }
   open() {
@@ -2040,10 +4304,10 @@ var EventView = class {
     return facts([
       ["Sealed by", `${cameraName(header.device)}, whose key signed every item shown here. This browser checked it.`],
       ["Began", fullText(says?.start ?? event.start)],
-      says && ["Lasted", lengthText((says.end - says.start) / 1e3)],
+      says && says.cause !== "paired" && ["Lasted", lengthText((says.end - says.start) / 1e3)],
       says && ["What", CAUSE_TEXTS[says.cause]],
       says?.zones.length > 0 && ["Where", says.zones.join(", ")],
-      says && ["Movement", `up to ${Math.round(says.score * 100)} % of the picture`],
+      says && says.cause !== "paired" && ["Movement", `up to ${Math.round(says.score * 100)} % of the picture`],
       ["Clock", CLOCKS[event.clock]],
       ["Key", PROTECTIONS[header.protection]],
       ["Firmware", header.firmware],
@@ -2138,10 +4402,19 @@ var EventsView = class {
   #window = PAGE;
   #list = h("div.days");
   #more = h("button.more", { type: "button", onclick: () => this.#showMore() });
-  #empty = h("p.empty", { role: "status" });
-  constructor(viewer, pictures) {
+  #emptyText = h("p", { role: "status" });
+  #addLink = h("a.button.primary", { href: "#/add" }, "Add a camera");
+  #empty = h("div.empty", {}, this.#emptyText, this.#addLink);
+  #given;
+  /**
+   * @param {import("../viewer.js").Viewer} viewer
+   * @param {import("./pictures.js").Pictures} pictures
+   * @param {import("../pairing/desk.js").GivenAway} given whose events are not shown
+   */
+  constructor(viewer, pictures, given) {
     this.#viewer = viewer;
     this.#pictures = pictures;
+    this.#given = given;
     this.element = h("section.events", { aria: { label: "Events" } }, this.#empty, this.#list, this.#more);
   }
   #showMore() {
@@ -2149,7 +4422,7 @@ var EventsView = class {
     this.render();
   }
   render() {
-    const events = this.#viewer.timeline.sorted();
+    const events = this.#viewer.timeline.sorted().filter((event) => !this.#given.has(event.device, epochOf(event)));
     const shown = events.slice(0, this.#window);
     const oldest = shown.length === events.length ? -Infinity : shown.at(-1).start;
     const notices = this.#viewer.notices().filter((n) => n.time >= oldest);
@@ -2162,7 +4435,8 @@ var EventsView = class {
     this.#more.hidden = shown.length === events.length;
     setText(this.#more, `Show ${Math.min(PAGE, events.length - shown.length)} older of ${events.length - shown.length}`);
     this.#empty.hidden = entries.length > 0;
-    setText(this.#empty, emptyText(this.#viewer));
+    setText(this.#emptyText, emptyText(this.#viewer));
+    this.#addLink.hidden = this.#viewer.records.cameras.length > 0 || this.#viewer.hub === null;
   }
   #arrangeDays(entries) {
     const days = /* @__PURE__ */ new Map();
@@ -2193,10 +4467,10 @@ var EventsView = class {
     if (!this.#notices.has(notice.key)) {
       this.#notices.set(notice.key, h("li.notice", {}, h("span.notice-text"), h("span.notice-camera", {}, cameraName(notice.device))));
     }
-    const element = this.#notices.get(notice.key);
-    element.dataset.type = notice.delivered ? "withheld" : notice.type;
-    setText(element.firstChild, noticeText(notice));
-    return element;
+    const element2 = this.#notices.get(notice.key);
+    element2.dataset.type = notice.delivered ? "withheld" : notice.type;
+    setText(element2.firstChild, noticeText(notice));
+    return element2;
   }
 };
 function newDay() {
@@ -2204,10 +4478,13 @@ function newDay() {
   const list2 = h("ol.grid");
   return { heading, list: list2, element: h("section.day", {}, heading, list2) };
 }
+function epochOf({ thumbnail, record }) {
+  return (thumbnail ?? record)?.header.epoch;
+}
 function emptyText({ state, records }) {
   if (state === "live") return "Nothing has moved yet. What your cameras see will appear here by itself.";
-  if (state === "no-camera" && records.cameras.length > 0) return "The hub does not let these keys look any more: they may have been taken off the list of viewers.";
-  if (state === "no-camera") return "This hub knows no camera of yours yet. Pair one with “lensctl pair”; this page goes on by itself.";
+  if (state === "no-camera" && records.cameras.length > 0) return "The hub does not let these keys look any more: they may have been taken off the list of viewers, or the camera has another owner now.";
+  if (state === "no-camera") return "This hub knows no camera of yours yet.";
   if (state === "offline") return "The hub does not answer. This page keeps trying.";
   return "Looking for events…";
 }
@@ -2259,13 +4536,230 @@ function badgeWords(event) {
   const words = [];
   if (event.clock === CLOCK_FLOOR) words.push("clock uncertain");
   if (event.says && CAUSES[event.says.cause]) words.push(CAUSES[event.says.cause]);
-  if (event.says) words.push(lengthText((event.says.end - event.says.start) / 1e3));
+  if (event.says && event.says.cause !== "paired") words.push(lengthText((event.says.end - event.says.start) / 1e3));
   if (!event.isOver && Date.now() - event.end < RUNNING_MS) words.push("now");
   return words;
 }
 
+// transport/hub/page/src/heads.js
+var LABEL = "heads/1";
+var MAX_HEADS2 = 512;
+var MAX_HEADS_FILE = 2 << 20;
+var MAX_ENVELOPE = 2048;
+var HeadsError = class extends Error {
+};
+async function parseHeads(text, owner) {
+  if (text.length > MAX_HEADS_FILE) throw new HeadsError("The file is too large to be one of heads.");
+  const file = read(text);
+  if (file?.lensward !== LABEL || !Array.isArray(file.heads) || file.heads.length > MAX_HEADS2 || !Number.isSafeInteger(file.made) || file.made < 0) {
+    throw new HeadsError("This is not a file of heads.");
+  }
+  if (file.owner !== owner) throw new HeadsError("This file is of another household.");
+  const items = [];
+  for (const envelope of file.heads) {
+    const item = await verified(envelope);
+    if (item !== null) items.push(item);
+  }
+  return items;
+}
+function read(text) {
+  try {
+    return parseJSON(text);
+  } catch {
+    throw new HeadsError("This is not a file of heads: it is not JSON.");
+  }
+}
+async function verified(text) {
+  let bytes;
+  try {
+    bytes = unbase64url(text);
+  } catch {
+    throw new HeadsError("A head in the file is not base64url.");
+  }
+  if (bytes.length > MAX_ENVELOPE) throw new HeadsError("A head in the file is too large.");
+  try {
+    const item = await parseEnvelope(bytes);
+    await verifyEnvelope(item);
+    return item;
+  } catch (err) {
+    if (err instanceof Refusal) return null;
+    throw err;
+  }
+}
+function headsFile(owner, heads, now) {
+  const envelopes = heads.filter(({ envelope }) => envelope !== null).toReversed().slice(0, MAX_HEADS2).map(({ envelope }) => base64url(envelope));
+  return `${JSON.stringify({ lensward: LABEL, owner, made: now, heads: envelopes }, null, 1)}
+`;
+}
+
+// transport/hub/page/src/ui/findings.js
+var FindingsView = class {
+  #viewer;
+  #lead = h("p.lead");
+  #list = h("ol.withheld-list");
+  #rows = /* @__PURE__ */ new Map();
+  #said = h("p.quiet", { role: "status" });
+  /** @param {import("../viewer.js").Viewer} viewer */
+  constructor(viewer) {
+    this.#viewer = viewer;
+    const file = h("input", { type: "file", id: "heads-file", accept: ".json,application/json", onchange: () => this.#compare(file) });
+    this.element = h(
+      "section.withheld",
+      { aria: { label: "Findings" } },
+      h("h2", {}, "Findings"),
+      this.#lead,
+      this.#list,
+      h("h3", {}, "Compare with another member"),
+      h("p.quiet", {}, "A hub could show two people two histories. It is found out when they compare: each saves what they have seen, gives the file to the other by any way but the hub, and reads the other's."),
+      h(
+        "div.actions.file-choice",
+        {},
+        h("button", { type: "button", onclick: () => this.#saveHeads() }, "Save what I have seen"),
+        h("label.button", { htmlFor: "heads-file" }, "Read another member's file"),
+        file
+      ),
+      this.#said
+    );
+  }
+  render() {
+    const { list: list2 } = this.#viewer.findings;
+    setText(this.#lead, list2.length === 0 ? "The hub was caught at nothing: what it gave fits together, and it gave what it has to have." : `${list2.length === 1 ? "One finding" : `${list2.length} findings`}, the newest first. Each has its proof, which you can show to whoever runs the hub.`);
+    arrange(this.#list, list2.map((finding) => this.#row(finding)));
+  }
+  #row(finding) {
+    if (!this.#rows.has(finding)) {
+      this.#rows.set(finding, h(
+        "li.withheld-row",
+        { data: { finding: finding.name } },
+        h("p.why", {}, findingText(finding.name)),
+        h("p.meta", {}, h("time", { dateTime: new Date(finding.at).toISOString() }, fullText(finding.at)), finding.device && cameraName(finding.device), h("code", {}, placeText(finding))),
+        h("button.small", { type: "button", onclick: () => saveProof(finding) }, "Save the proof")
+      ));
+    }
+    return this.#rows.get(finding);
+  }
+  #saveHeads() {
+    const { owner, heads } = this.#viewer;
+    save([headsFile(owner, heads, Date.now())], "application/json", `lensward-heads-${owner.slice(0, 8)}.json`);
+  }
+  async #compare(input) {
+    const [file] = input.files;
+    if (!file) return;
+    try {
+      if (file.size > MAX_HEADS_FILE) throw new HeadsError("The file is too large to be one of heads.");
+      const items = await parseHeads(await file.text(), this.#viewer.owner);
+      this.#viewer.hearMember(items);
+      setText(this.#said, `${items.length} ${items.length === 1 ? "head is" : "heads are"} compared with what the hub gives here. What contradicts it appears above.`);
+    } catch (err) {
+      setText(this.#said, err instanceof HeadsError ? err.message : `The file could not be read: ${err.message}`);
+    }
+    input.value = "";
+  }
+};
+function placeText({ name, epoch, chain, from, to }) {
+  const range = from === to ? String(from) : `${from}–${to}`;
+  if (chain > 0) return `${name} · epoch ${epoch}, chain ${chain}, ${range}`;
+  return epoch > 0 ? `${name} · epoch ${epoch}, revision ${range}` : `${name} · statement ${range}`;
+}
+async function saveProof(finding) {
+  const { name, text } = await findingFile(finding);
+  save([text], "application/json", name);
+}
+
+// transport/hub/page/src/ui/household.js
+var DAY2 = 24 * 36e5;
+var HouseholdView = class {
+  #viewer;
+  #lead = h("p.lead");
+  #trouble = h("p.warning", { role: "alert", hidden: true });
+  #members = h("tbody");
+  #periods = h("tbody");
+  #periodPart = h(
+    "div.periods",
+    {},
+    h("h3", {}, "Periods"),
+    h("p.quiet", {}, "Each period has a key of its own. When its retention is over the key is destroyed, and nobody opens what was recorded in it any more."),
+    table(["Period", "From", "Until", "Its key is destroyed"], this.#periods)
+  );
+  #changes = h("ol.changes");
+  #shown = "";
+  /** @param {import("../viewer.js").Viewer} viewer */
+  constructor(viewer) {
+    this.#viewer = viewer;
+    this.element = h(
+      "section.household",
+      { aria: { label: "Household" } },
+      h("h2", {}, "Household"),
+      this.#lead,
+      this.#trouble,
+      h("h3", {}, "Who may look"),
+      table(["Name", "Role", "Until", "Key"], this.#members),
+      this.#periodPart,
+      h("h3", {}, "Signed changes"),
+      this.#changes
+    );
+  }
+  render() {
+    const { home, records } = this.#viewer;
+    const shown = JSON.stringify([home.newest?.hash, home.trouble, home.isOpen, records.cameras.map(({ hash, ownership }) => [hash, ownership !== null])]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    const { newest } = home;
+    this.#periodPart.hidden = newest === null;
+    setText(this.#lead, newest === null ? "No household was made of these keys yet: who may look is in each camera's ownership record, below. “lensctl owner” adds members." : `A new period begins every ${daysText(newest.rotation)}, and each can be opened for ${daysText(newest.retention)} after it has ended.${home.isOpen ? "" : " These keys do not open the current period: export them again, or ask the owner."}`);
+    this.#trouble.hidden = home.trouble === null;
+    if (home.trouble) setText(this.#trouble, `The hub answered with a statement of the household that was refused: ${home.trouble.detail || home.trouble.reason}.`);
+    arrange(this.#members, this.#memberRows(newest));
+    arrange(this.#periods, (newest?.periods ?? []).toReversed().map((p) => row([
+      String(p.number),
+      fullText(p.from),
+      p.until ? fullText(p.until) : "now",
+      p.until ? fullText(p.until + newest.retention) : "not yet"
+    ])));
+    arrange(this.#changes, this.#changeRows());
+  }
+  #memberRows(newest) {
+    const viewers = newest?.members ?? newestViewers(this.#viewer.records.cameras);
+    return viewers.map((m) => row([m.name, ROLES[m.role], m.until ? `${fullText(m.until)}${m.until < Date.now() ? " (over)" : ""}` : "", h("code", {}, keyText(m.key))]));
+  }
+  #changeRows() {
+    const { home, records } = this.#viewer;
+    const changes = [
+      ...historyOf(home.chain).map((change) => ({ at: change.at, what: `Statement ${change.serial}`, text: changeText(change) })),
+      ...records.cameras.filter(({ ownership }) => ownership).map(({ device, ownership: { record } }) => ({
+        at: record.created,
+        what: cameraName(device),
+        text: recordText(record)
+      }))
+    ].sort((a, b) => b.at - a.at);
+    return changes.map(({ at, what, text }) => h("li.change", {}, h("time", { dateTime: new Date(at).toISOString() }, fullText(at)), h("span", {}, h("strong", {}, what), ` ${text}`)));
+  }
+};
+function recordText({ epoch, revision, acquired, viewers }) {
+  const how = { 1: "paired", 2: "released by its owner before", 3: "reset by its button" }[acquired];
+  const names = viewers.map(({ name }) => name).join(", ");
+  return revision === 1 ? `became yours (${how}), ownership ${epoch}. May look: ${names || "the owner"}.` : `ownership ${epoch}, revision ${revision}. May look: ${names || "the owner"}.`;
+}
+function newestViewers(cameras) {
+  const known = cameras.filter(({ ownership }) => ownership).sort((a, b) => b.ownership.record.created - a.ownership.record.created);
+  return known[0]?.ownership.record.viewers ?? [];
+}
+function keyText(key) {
+  return [...key.slice(-4)].map((b) => b.toString(16).padStart(2, "0")).join("");
+}
+function daysText(ms) {
+  const days = Math.round(ms / DAY2);
+  return days === 1 ? "day" : `${days} days`;
+}
+function table(heads, body) {
+  return h("div.table", { tabIndex: 0, role: "region", aria: { label: heads[0] } }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))), body));
+}
+function row(cells) {
+  return h("tr", {}, cells.map((cell) => h("td", {}, cell)));
+}
+
 // transport/hub/page/src/ui/pictures.js
-var MOST = 300;
+var MOST2 = 300;
 var Pictures = class {
   #kept = /* @__PURE__ */ new Map();
   #viewer;
@@ -2316,7 +4810,7 @@ var Pictures = class {
   }
   #evict() {
     for (const [key, kept] of this.#kept) {
-      if (this.#kept.size <= MOST) return;
+      if (this.#kept.size <= MOST2) return;
       this.#kept.delete(key);
       if (kept.url) URL.revokeObjectURL(kept.url);
     }
@@ -2358,12 +4852,12 @@ var WelcomeView = class {
           "div.choice",
           {},
           h("h2", {}, "I am new"),
-          h("p", {}, "Make an owner's keys in this browser, and pair a camera with them afterwards."),
+          h("p", {}, "Make an owner's keys in this browser, and add a camera with them afterwards."),
           h("button", { type: "button", onclick: () => this.#make() }, "Make new keys"),
           this.#made
         )
       ),
-      h("p.quiet", {}, "What is stored where: your keys stay in this browser until you forget them, and are never sent. Beside them the browser notes which ownership records and how many items it has seen, so that a hub which takes something back is found out. Pictures are only ever in this page's memory. The hub stores what it cannot read, and gets a signature of your viewer key to know whose items to hand out.")
+      h("p.quiet", {}, "What is stored where: your keys, the root key among them, stay in this browser until you forget them, and are never sent. Beside them the browser notes which ownership records and how many items it has seen, so that a hub which takes something back is found out. Pictures are only ever in this page's memory. The hub stores what it cannot read, and gets a signature of your viewer key to know whose items to hand out.")
     );
   }
   /** Shows what went wrong. */
@@ -2384,11 +4878,11 @@ var WelcomeView = class {
   }
   async #make() {
     const { keys, text } = await makeKeys();
-    const go = h("button.primary", { type: "button", disabled: true, onclick: () => this.#keep(keys) }, "Continue");
+    const go = h("button.primary", { type: "button", disabled: true, onclick: () => this.#goOn(keys) }, "Continue");
     this.#made.replaceChildren(
       h("p", {}, "Your owner ID:"),
       h("code.id", {}, keys.owner),
-      h("p", {}, "Save the copy now. It has your root key, which is kept nowhere else: without it no camera can be paired, and nothing can be opened once this browser is gone."),
+      h("p", {}, "Save the copy now. It has your root key, which makes cameras yours: without it nothing can be opened, and no camera added or given away, once this browser is gone."),
       h("button", {
         type: "button",
         onclick: () => {
@@ -2399,6 +4893,10 @@ var WelcomeView = class {
       go
     );
     this.#made.hidden = false;
+  }
+  async #goOn(keys) {
+    location.hash = "#/add";
+    await this.#keep(keys);
   }
   async #keep(keys) {
     let kept = "browser";
@@ -2432,18 +4930,18 @@ var WithheldView = class {
   #row(entry) {
     if (!this.#rows.has(entry.id)) {
       const reported2 = h("span.reported");
-      const element2 = h(
+      const element3 = h(
         "li.withheld-row",
         { data: { reason: entry.misrouted || entry.reason } },
         h("p.why", {}, withheldText(entry)),
         h("p.meta", {}, h("time", { dateTime: new Date(entry.time).toISOString() }, timeText(entry.time)), h("code", {}, codeText(entry)), reported2),
-        entry.proof && entry.misrouted && h("button.small", { type: "button", onclick: () => saveProof(entry) }, "Save its signed header")
+        entry.proof && entry.misrouted && h("button.small", { type: "button", onclick: () => saveProof2(entry) }, "Save its signed header")
       );
-      this.#rows.set(entry.id, { element: element2, reported: reported2 });
+      this.#rows.set(entry.id, { element: element3, reported: reported2 });
     }
-    const { element, reported } = this.#rows.get(entry.id);
+    const { element: element2, reported } = this.#rows.get(entry.id);
     setText(reported, entry.misrouted ? reportedText(entry) : "");
-    return element;
+    return element2;
   }
 };
 function codeText({ reason, misrouted, header }) {
@@ -2451,7 +4949,7 @@ function codeText({ reason, misrouted, header }) {
   if (header) words.push(`owner ${header.owner.slice(0, 8)}`, `camera ${header.device.slice(0, 8)}`);
   return words.join(" · ");
 }
-function saveProof({ proof, header }) {
+function saveProof2({ proof, header }) {
   const name = header ? `header-${header.device.slice(0, 8)}-${header.epoch}-${header.chain}-${header.seq}.cose` : "header.cose";
   save([proof], "application/cose", name);
 }
@@ -2465,7 +4963,7 @@ var KEPT = {
 };
 function startApp(root, { keys, kept, trouble }) {
   const data = document.documentElement.dataset;
-  Object.assign(data, { verified: 0, opened: 0, withheld: 0, wronglyShown: 0, events: 0, state: "keys" });
+  Object.assign(data, { verified: 0, opened: 0, withheld: 0, wronglyShown: 0, events: 0, state: "keys", pairing: "none", refused: 0 });
   if (keys) return showViewer(root, keys, kept);
   const welcome = new WelcomeView((made, where) => showViewer(root, made, where));
   if (trouble) welcome.say(trouble);
@@ -2483,6 +4981,7 @@ var ViewerPage = class {
   #keys;
   #kept;
   #viewer;
+  #desk;
   #pictures;
   #views;
   #event = null;
@@ -2494,21 +4993,29 @@ var ViewerPage = class {
   #main = h("main");
   #links;
   #count = h("span.count", { hidden: true });
+  #found = h("span.count", { hidden: true });
   #render = oncePerFrame(() => this.#renderNow());
   constructor(keys, kept) {
     this.#keys = keys;
     this.#kept = kept;
-    this.#viewer = new Viewer({ keys, api: new Client(keys), storage: localStorageOrNull() });
+    const api = new Client(keys);
+    this.#viewer = new Viewer({ keys, api, storage: localStorageOrNull() });
+    this.#desk = new PairingDesk({ keys, api, viewer: this.#viewer });
     this.#pictures = new Pictures(this.#viewer, (header) => this.#shown(header), this.#render);
     this.#views = {
-      events: new EventsView(this.#viewer, this.#pictures),
-      cameras: new CamerasView(this.#viewer),
-      withheld: new WithheldView(this.#viewer)
+      events: new EventsView(this.#viewer, this.#pictures, this.#desk.given),
+      cameras: new CamerasView(this.#viewer, this.#desk.given),
+      withheld: new WithheldView(this.#viewer),
+      findings: new FindingsView(this.#viewer),
+      household: new HouseholdView(this.#viewer),
+      add: new AddView({ desk: this.#desk, viewer: this.#viewer, pictures: this.#pictures, keys, gotRoot: (all) => this.#restart(all) })
     };
     this.#links = {
       events: h("a", { href: "#/events" }, "Events"),
       cameras: h("a.narrow-only", { href: "#/cameras" }, "Cameras"),
-      withheld: h("a", { href: "#/withheld" }, "Withheld", this.#count)
+      withheld: h("a", { href: "#/withheld" }, "Withheld", this.#count),
+      findings: h("a", { href: "#/findings" }, "Findings", this.#found),
+      household: h("a", { href: "#/household" }, "Household")
     };
     this.elements = [
       h("header.bar", {}, h("h1", {}, brand()), h("nav", { aria: { label: "Views" } }, Object.values(this.#links)), this.#state),
@@ -2518,21 +5025,42 @@ var ViewerPage = class {
     ];
   }
   start() {
-    for (const type of ["state", "hub", "cameras", "item", "withheld", "missing"]) {
+    for (const type of ["state", "hub", "cameras", "item", "withheld", "missing", "finding"]) {
       this.#viewer.addEventListener(type, () => {
         this.#tally();
         this.#render();
       });
     }
+    this.#desk.addEventListener("change", () => {
+      this.#tally();
+      this.#render();
+    });
+    this.#viewer.addEventListener("finding", ({ detail }) => keepFinding(this.#keys.owner, detail).catch(() => void 0));
+    this.#viewer.addEventListener("keys", () => this.#kept === "browser" && this.#keep());
     addEventListener("hashchange", this.#render, { signal: this.#stop.signal });
-    const timer = setInterval(this.#render, REFRESH_MS);
-    this.#stop.signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+    const timers = [setInterval(this.#render, REFRESH_MS), setInterval(() => this.#desk.session && this.#render(), 1e3)];
+    this.#stop.signal.addEventListener("abort", () => timers.forEach(clearInterval), { once: true });
     this.#tally();
     this.#render();
-    this.#viewer.run(this.#stop.signal).catch((err) => {
-      console.error(err);
-      this.#banners.append(h("p.banner.warning", { role: "alert" }, `The page stopped because of a fault in it: ${err.message}. Load it again.`));
-    });
+    this.#run().catch((err) => this.#sayFault(err));
+  }
+  async #run() {
+    this.#viewer.findings.recall(await loadFindings(this.#keys.owner));
+    await Promise.all([this.#viewer, this.#desk].map((part) => part.run(this.#stop.signal)));
+  }
+  #sayFault(err) {
+    console.error(err);
+    this.#banners.after(h("p.banner.warning.fault", { role: "alert" }, `The page stopped because of a fault in it: ${err.message}. Load it again.`));
+  }
+  /** Begins again with keys that hold the root key, too. */
+  async #restart(keys) {
+    this.#end();
+    const kept = await keepInBrowser(keys).then(() => "browser", () => "memory");
+    showViewer(document.getElementById("app"), keys, kept);
+  }
+  #end() {
+    this.#stop.abort();
+    this.#pictures.close();
   }
   /** Counts what is shown that is not ours: always none, and a test looks. */
   #shown(header) {
@@ -2547,7 +5075,10 @@ var ViewerPage = class {
       withheld: withheld.total,
       wronglyShown: this.#wronglyShown,
       events: timeline.events.size,
-      state
+      state,
+      findings: this.#viewer.findings.list.length,
+      pairing: this.#desk.session?.memory.phase ?? "none",
+      refused: this.#desk.session?.refused.count ?? 0
     });
   }
   #renderNow() {
@@ -2592,6 +5123,9 @@ var ViewerPage = class {
     this.#state.title = trouble ? `${trouble.message}${trouble.hint ? `. ${trouble.hint}` : ""}` : "";
     this.#count.hidden = withheld.total === 0;
     setText(this.#count, String(withheld.total));
+    const found = this.#viewer.findings.list.length;
+    this.#found.hidden = found === 0;
+    setText(this.#found, String(found));
     arrange(this.#banners, this.#bannerNodes(hub, state, trouble));
     arrange(this.#footer, this.#footerNodes(hub));
   }
@@ -2604,6 +5138,12 @@ var ViewerPage = class {
         `It answers ${Math.round(hub.mixup * 100)} % of requests with other people's pictures, to show that none of them can be opened or shown here. What came is under “Withheld”.`
       )),
       state === "offline" && this.#once("offline", trouble.message, () => h("p.banner", { role: "status" }, `The hub is not reached: ${trouble.message}. Trying again by itself.`)),
+      this.#desk.session && this.#desk.answer === "" && !location.hash.startsWith("#/add") && this.#once("pairing", "", () => h(
+        "p.banner",
+        { role: "status" },
+        "A camera is being added. ",
+        h("a", { href: "#/add" }, "See how far it has come")
+      )),
       this.#kept === "tab" && this.#once("tab", "", () => h(
         "p.banner",
         {},
@@ -2650,8 +5190,7 @@ var ViewerPage = class {
     const question = "Forget the keys in this browser? Without a copy of them nothing can be opened any more.";
     if (!confirm(question)) return;
     await forgetKeys();
-    this.#stop.abort();
-    this.#pictures.close();
+    this.#end();
     location.hash = "";
     location.reload();
   }

@@ -9,6 +9,8 @@ export const MAX_ITEM_SIZE = 4 * 1024 * 1024 + 8 * 1024;
 const MAX_JSON_SIZE = 8 * 1024 * 1024;
 const MAX_LIST = 4096;
 const MAX_TIMELINE_WAIT = 25;
+const MAX_ADDRESSES = 4;
+const MAX_STATEMENTS = 50;
 const TIMEOUT_MS = 30_000;
 const SIGN_IN_LABEL = "lensward/signin/1";
 
@@ -41,13 +43,19 @@ export class Client {
 
   /**
    * Who the hub says it is. Needs no session.
-   * @returns {Promise<{id: string, mixup: number, servedBy: "hub"|"view"}>} mixup is
-   *   the share of answers that a hub which was told to lie gets wrong, 0 to 1
+   * @returns {Promise<{id: string, mixup: number, servedBy: "hub"|"view", devices: string[], retention: number}>}
+   *   mixup is the share of answers that a hub which was told to lie gets wrong, 0 to
+   *   1; devices are the addresses at which cameras reach it; retention is how long it
+   *   keeps items, in milliseconds, 0 for ever
    */
   async hub(signal) {
-    const { id, mixup, served_by: servedBy } = await this.#json("GET", "/api/v1/hub", { signal, open: true });
+    const { id, mixup, served_by: servedBy, devices, retention } = await this.#json("GET", "/api/v1/hub", { signal, open: true });
     decoded(() => unbase32(id));
-    return { id, mixup: mixup > 0 && mixup <= 1 ? mixup : 0, servedBy: servedBy === "view" ? "view" : "hub" };
+    return {
+      id, mixup: mixup > 0 && mixup <= 1 ? mixup : 0, servedBy: servedBy === "view" ? "view" : "hub",
+      devices: (Array.isArray(devices) ? devices : []).filter((a) => typeof a === "string").slice(0, MAX_ADDRESSES),
+      retention: Number.isSafeInteger(retention) && retention > 0 ? retention * 1000 : 0,
+    };
   }
 
   /** Proves the viewer key over a challenge; later calls carry the token. */
@@ -107,6 +115,34 @@ export class Client {
     await this.#call("POST", "/api/v1/reports", { signal, limit: 4096, body: { envelope: base64url(envelope), reason } });
   }
 
+  /** The household's statements with a serial greater than `after`, in order: bytes. */
+  async household(after, signal) {
+    const { statements } = await this.#json("GET", `/api/v1/household?after=${after}`, { signal });
+    return list(statements).slice(0, MAX_STATEMENTS).map((text) => decoded(() => unbase64url(text)));
+  }
+
+  /** Leaves a signed word for a camera with the hub: a release, or the next revision of its record. */
+  async leaveLetter(device, letter, signal) {
+    await this.#call("POST", `/api/v1/devices/${device}/letters`, { signal, limit: 4096, body: letter });
+  }
+
+  /** Leaves this side's newest message of a pairing at its rendezvous. Needs no session. */
+  async putPairing(rendezvous, message, signal) {
+    await this.#call("PUT", `/api/v1/pair/${rendezvous}/owner`, { signal, limit: 4096, open: true, body: message });
+  }
+
+  /**
+   * The camera's newest message at a rendezvous, if it is another than the one with
+   * the hash; waits up to `wait` seconds for one. Needs no session.
+   * @returns {Promise<Uint8Array|null>}
+   */
+  async getPairing(rendezvous, { not = "", wait = 0, limit, signal } = {}) {
+    const query = new URLSearchParams({ wait: Math.min(wait, MAX_TIMELINE_WAIT) });
+    if (not) query.set("not", not);
+    const bytes = await this.#call("GET", `/api/v1/pair/${rendezvous}/camera?${query}`, { signal, limit, open: true, extra: wait * 1000 });
+    return bytes.length > 0 ? bytes : null;
+  }
+
   async #json(method, path, options) {
     const bytes = await this.#call(method, path, { limit: MAX_JSON_SIZE, ...options });
     let value;
@@ -135,13 +171,14 @@ export class Client {
   async #send(method, path, { signal, body, open, extra }) {
     const headers = {};
     if (!open) headers.Authorization = `Bearer ${this.#token}`;
-    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const isBytes = body instanceof Uint8Array;
+    if (body !== undefined) headers["Content-Type"] = isBytes ? "application/octet-stream" : "application/json";
     const timeout = AbortSignal.timeout(TIMEOUT_MS + extra);
     try {
       return await this.#fetch(this.#base + path, {
         method,
         headers,
-        body: body === undefined ? undefined : JSON.stringify(body),
+        body: body === undefined || isBytes ? body : JSON.stringify(body),
         signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
         cache: "no-store",
         credentials: "omit",

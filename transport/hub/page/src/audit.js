@@ -59,6 +59,11 @@ export class Audit {
     return this.#chains.get(`${device}/${epoch}/${chain}`)?.items.has(seq) ?? false;
   }
 
+  /** The hashes of the item in a place and of the one before it, or undefined. @returns {{hash: string, prev: string}|undefined} */
+  at({ device, epoch, chain, seq }) {
+    return this.#chains.get(`${device}/${epoch}/${chain}`)?.items.get(seq);
+  }
+
   /** What is missing below each chain's head. The work is in proportion to what is known, not to the head. @returns {Missing[]} */
   missing() {
     const out = [];

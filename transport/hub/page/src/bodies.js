@@ -6,7 +6,7 @@ import { parseJSON } from "./json.js";
 
 const MAX_BODY = 96 << 10;
 const MAX_DROPPED = 256;
-const CAUSES = ["motion", "covered", "moved"];
+const CAUSES = ["motion", "covered", "moved", "paired"];
 const MAX_ZONES = 32;
 const MAX_ZONE_NAME = 160;
 
@@ -53,10 +53,10 @@ export function parseEvent(bytes) {
 
 /** How the camera stood at a place in its chain. */
 export function parseCheckpoint(bytes) {
-  const { cause = "", depth = 0, bytes: waiting = 0, dropped = 0, aside = 0, uptime = 0 } = parse(bytes, "checkpoint");
+  const { cause = "", depth = 0, bytes: waiting = 0, dropped = 0, aside = 0, uptime = 0, settled = 0 } = parse(bytes, "checkpoint");
   must(typeof cause === "string", "the checkpoint's cause is no text");
-  must([depth, waiting, dropped, aside, uptime].every(isCount), "a count in the checkpoint is out of range");
-  return { cause, depth, waiting, dropped, aside, uptime };
+  must([depth, waiting, dropped, aside, uptime, settled].every(isCount), "a count in the checkpoint is out of range");
+  return { cause, depth, waiting, dropped, aside, uptime, settled };
 }
 
 /** What the camera had to drop. */

@@ -1,50 +1,66 @@
-// How far each chain was seen to go, kept between visits: a hub that hands out
-// less than it once did is found out.
+// The heads that members of a household compare (docs/ref/findings.md): a file of
+// envelopes, each of which proves itself.
 
-const MAX_CHAINS = 512;
+import { base64url, unbase64url } from "./bytes.js";
+import { parseEnvelope, verifyEnvelope } from "./item.js";
+import { parseJSON } from "./json.js";
+import { Refusal } from "./reasons.js";
 
-export class Heads {
-  #storage;
-  #key;
-  #heads = new Map();
-  #moved = false;
+const LABEL = "heads/1";
+const MAX_HEADS = 512;
+export const MAX_HEADS_FILE = 2 << 20;
+const MAX_ENVELOPE = 2048;
 
-  /** @param {string} owner @param {Storage|null} storage */
-  constructor(owner, storage) {
-    this.#storage = storage;
-    this.#key = `lensward.heads.${owner}`;
-    try {
-      const kept = JSON.parse(storage.getItem(this.#key) ?? "[]");
-      this.#heads = new Map(kept.filter(([, seq]) => Number.isSafeInteger(seq) && seq > 0));
-    } catch {
-      // Nothing kept, or nowhere to keep it: the chains are as long as this visit shows.
-    }
+export class HeadsError extends Error {}
+
+/**
+ * Reads a file of heads of this owner's household. An envelope that does not verify
+ * is left out.
+ * @returns {Promise<object[]>} verified items, whose policy is still to be checked
+ */
+export async function parseHeads(text, owner) {
+  if (text.length > MAX_HEADS_FILE) throw new HeadsError("The file is too large to be one of heads.");
+  const file = read(text);
+  if (file?.lensward !== LABEL || !Array.isArray(file.heads) || file.heads.length > MAX_HEADS || !Number.isSafeInteger(file.made) || file.made < 0) {
+    throw new HeadsError("This is not a file of heads.");
   }
-
-  /** What is known from before: {device, epoch, chain, seq}. */
-  *known() {
-    for (const [name, seq] of this.#heads) {
-      const [device, epoch, chain] = name.split("/");
-      yield { device, epoch: Number(epoch), chain: Number(chain), seq };
-    }
+  if (file.owner !== owner) throw new HeadsError("This file is of another household.");
+  const items = [];
+  for (const envelope of file.heads) {
+    const item = await verified(envelope);
+    if (item !== null) items.push(item);
   }
+  return items;
+}
 
-  note({ device, epoch, chain, seq }) {
-    const name = `${device}/${epoch}/${chain}`;
-    if (seq <= (this.#heads.get(name) ?? 0)) return;
-    this.#heads.delete(name);
-    this.#heads.set(name, seq);
-    if (this.#heads.size > MAX_CHAINS) this.#heads.delete(this.#heads.keys().next().value);
-    this.#moved = true;
+function read(text) {
+  try {
+    return parseJSON(text);
+  } catch {
+    throw new HeadsError("This is not a file of heads: it is not JSON.");
   }
+}
 
-  save() {
-    if (!this.#moved) return;
-    try {
-      this.#storage.setItem(this.#key, JSON.stringify([...this.#heads]));
-      this.#moved = false;
-    } catch {
-      // As above.
-    }
+async function verified(text) {
+  let bytes;
+  try {
+    bytes = unbase64url(text);
+  } catch {
+    throw new HeadsError("A head in the file is not base64url.");
   }
+  if (bytes.length > MAX_ENVELOPE) throw new HeadsError("A head in the file is too large.");
+  try {
+    const item = await parseEnvelope(bytes);
+    await verifyEnvelope(item);
+    return item;
+  } catch (err) {
+    if (err instanceof Refusal) return null;
+    throw err;
+  }
+}
+
+/** Writes a file of heads, the newest first. */
+export function headsFile(owner, heads, now) {
+  const envelopes = heads.filter(({ envelope }) => envelope !== null).toReversed().slice(0, MAX_HEADS).map(({ envelope }) => base64url(envelope));
+  return `${JSON.stringify({ lensward: LABEL, owner, made: now, heads: envelopes }, null, 1)}\n`;
 }

@@ -25,6 +25,7 @@ export const GAP = 5;
 
 export const CLOCK_UNSET = 1;
 export const CLOCK_FLOOR = 2;
+export const CLOCK_NETWORK = 4;
 
 export const KIND_NAMES = { 1: "thumbnail", 2: "clip", 3: "event", 4: "checkpoint", 5: "gap" };
 export const CLOCK_NAMES = { 1: "unset", 2: "floor", 3: "rtc", 4: "network" };

@@ -1,13 +1,14 @@
 // The owner's keys in this browser: made here or imported from the file that
 // `lensctl owner export` writes. Private keys never leave the browser except in
-// the copy that the owner saves. The signing key is kept as a WebCrypto key
-// that cannot be read out again; the household identities are text, because
-// age's hybrid identities are no WebCrypto keys.
+// the copy that the owner saves. The viewer key and, where it is here, the root
+// key are kept as WebCrypto keys that cannot be read out again; the household
+// identities are text, because age's hybrid identities are no WebCrypto keys.
 
 import { generateHybridIdentity, identityToRecipient } from "age-encryption";
-import { base32, base64url, concat, sha256, unbase64url } from "./bytes.js";
+import { base32, base64url, concat, equal, sha256, unbase64url } from "./bytes.js";
 import { ECDSA_P256, isP256SPKI, SPKI_HEAD } from "./cose.js";
 import { parseJSON } from "./json.js";
+import { HOUSEHOLD, OWNER } from "./ownership.js";
 
 export const FORMAT = "lensward/owner-keys/1";
 export const MAX_FILE_SIZE = 64 * 1024;
@@ -27,6 +28,8 @@ export class KeysError extends Error {
  * @property {CryptoKey} viewerKey this browser's signing key; not extractable
  * @property {Uint8Array} viewerSPKI its public half
  * @property {string[]} identities the household's age identities
+ * @property {string[]} memberIdentities what opens the keys of the household's statements; may be empty
+ * @property {CryptoKey|null} rootKey what makes cameras the owner's, where it is here; not extractable
  */
 
 /** Reads an exported key file; throws KeysError with what is wrong with it. @returns {Promise<Keys>} */
@@ -49,7 +52,23 @@ export async function parseKeys(text) {
     owner: file.owner,
     ownerKey,
     identities: checkIdentities(file.household_identities),
-    ...(await importSigningKey(field(file, "viewer_key"))),
+    memberIdentities: file.member_identities === undefined ? [] : checkIdentities(file.member_identities),
+    ...(await importViewerKey(field(file, "viewer_key"))),
+    rootKey: file.owner_private_key === undefined ? null : await importRootKey(field(file, "owner_private_key"), ownerKey),
+  };
+}
+
+/** Whom a camera of these keys' owner encrypts to and who may look, for a record: by the household's newest statement, where there is one. */
+export async function audienceOf({ identities, viewerSPKI }, statement = null) {
+  if (statement !== null) {
+    return {
+      recipients: [{ kind: HOUSEHOLD, age: statement.recipient }],
+      viewers: statement.members.map(({ key, name, role, until }) => ({ key, name, role, until })),
+    };
+  }
+  return {
+    recipients: [{ kind: HOUSEHOLD, age: await identityToRecipient(identities[0]) }],
+    viewers: [{ key: viewerSPKI, name: "owner", role: OWNER }],
   };
 }
 
@@ -73,26 +92,35 @@ function checkIdentities(list) {
   return list;
 }
 
-async function importSigningKey(pkcs8) {
+async function importViewerKey(pkcs8) {
+  const { key, spki } = await importSigningKey(pkcs8, "viewer key");
+  return { viewerKey: key, viewerSPKI: spki };
+}
+
+async function importRootKey(pkcs8, ownerKey) {
+  const { key, spki } = await importSigningKey(pkcs8, "root key");
+  if (!equal(spki, ownerKey)) throw new KeysError("The root key in the file is not the owner's that it names.");
+  return key;
+}
+
+async function importSigningKey(pkcs8, what) {
   try {
     const readable = await crypto.subtle.importKey("pkcs8", pkcs8, ECDSA_P256, true, ["sign"]);
-    return {
-      viewerKey: await crypto.subtle.importKey("pkcs8", pkcs8, ECDSA_P256, false, ["sign"]),
-      viewerSPKI: await publicOf(readable),
-    };
+    return { key: await crypto.subtle.importKey("pkcs8", pkcs8, ECDSA_P256, false, ["sign"]), spki: await publicOf(readable) };
   } catch {
-    throw new KeysError("The viewer key in the file is not a P-256 private key.");
+    throw new KeysError(`The ${what} in the file is not a P-256 private key.`);
   }
 }
 
-async function publicOf(privateKey) {
+/** The SubjectPublicKeyInfo of a private key that may be read out. */
+export async function publicOf(privateKey) {
   const { x, y } = await crypto.subtle.exportKey("jwk", privateKey);
   return concat(SPKI_HEAD, unbase64url(x), unbase64url(y));
 }
 
 /**
  * Makes an owner: a root key, a viewer key and a hybrid household identity.
- * The text is the only copy of the root key, which `lensctl pair` needs.
+ * The text is the only copy of the root key that can leave the browser.
  * @returns {Promise<{keys: Keys, text: string, recipient: string}>}
  */
 export async function makeKeys() {

@@ -1,7 +1,9 @@
 // Where keys stay between visits. Two places: this browser (IndexedDB, until
 // they are forgotten) and this tab (sessionStorage, until it is closed), the
-// latter for keys that came by a link.
+// latter for keys that came by a link. Beside them is the pairing that is under
+// way: it holds the code's secret until a camera has come.
 
+import { findingFile } from "./findings.js";
 import { parseKeys } from "./keys.js";
 
 const DATABASE = "lensward";
@@ -19,7 +21,7 @@ export async function loadKeys() {
     }
   }
   const keys = await inStore("readonly", (store) => store.get("owner")).catch(() => undefined);
-  return keys ? { keys, kept: "browser" } : null;
+  return keys ? { keys: { rootKey: null, memberIdentities: [], ...keys }, kept: "browser" } : null;
 }
 
 /** Keeps the exported text for as long as the tab is open; false when the browser does not let us. */
@@ -40,7 +42,35 @@ export async function keepInBrowser(keys) {
 
 export async function forgetKeys() {
   tabStorage()?.removeItem(TAB);
-  await inStore("readwrite", (store) => store.delete("owner")).catch(() => undefined);
+  await inStore("readwrite", (store) => store.clear()).catch(() => undefined);
+}
+
+/** The pairing that is under way, or null. @returns {Promise<object|null>} */
+export async function loadPairing() {
+  return (await inStore("readonly", (store) => store.get("pairing")).catch(() => undefined)) ?? null;
+}
+
+/** Keeps a pairing, in place of any other: it is on the disk when this returns. Throws when the browser does not let us. */
+export async function keepPairing(pairing) {
+  await inStore("readwrite", (store) => store.put(pairing, "pairing"));
+}
+
+export async function forgetPairing() {
+  await inStore("readwrite", (store) => store.delete("pairing")).catch(() => undefined);
+}
+
+const MAX_FINDINGS = 1000;
+
+/** The findings that are kept of an owner's cameras. @returns {Promise<import("./findings.js").Finding[]>} */
+export async function loadFindings(owner) {
+  const range = IDBKeyRange.bound(`finding/${owner}/`, `finding/${owner}/~`);
+  return (await inStore("readonly", (store) => store.getAll(range, MAX_FINDINGS)).catch(() => undefined)) ?? [];
+}
+
+/** Keeps a finding until the keys are forgotten. */
+export async function keepFinding(owner, finding) {
+  const { name } = await findingFile(finding);
+  await inStore("readwrite", (store) => store.put(finding, `finding/${owner}/${name}`));
 }
 
 function tabStorage() {
@@ -56,7 +86,9 @@ async function inStore(mode, use) {
     onupgradeneeded: (e) => e.target.result.createObjectStore(STORE),
   }));
   try {
-    return await promise(use(db.transaction(STORE, mode).objectStore(STORE)));
+    const transaction = db.transaction(STORE, mode, { durability: "strict" });
+    const [value] = await Promise.all([promise(use(transaction.objectStore(STORE))), finished(transaction)]);
+    return value;
   } finally {
     db.close();
   }
@@ -67,5 +99,12 @@ function promise(request) {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
     request.onblocked = () => reject(new Error("the key store is in use by an older page"));
+  });
+}
+
+function finished(transaction) {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error ?? new Error("the key store did not take it"));
   });
 }

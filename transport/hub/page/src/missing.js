@@ -6,7 +6,8 @@ const MAX_NOTICES = 200;
 /**
  * @typedef {object} Notice
  * @property {string} key
- * @property {"dropped"|"missing"} type dropped by the camera, which says so; or not explained
+ * @property {"dropped"|"missing"|"ended"} type dropped by the camera, which says so; not
+ *   explained; or the end of this owner's time
  * @property {string} device
  * @property {number} count
  * @property {number} kind what was dropped, 0 where that is not known
@@ -44,6 +45,17 @@ export function missingNotices(runs, timeline, tries) {
     });
   }
   return out.sort((a, b) => b.time - a.time).slice(0, MAX_NOTICES);
+}
+
+/**
+ * Where an ownership ended that was not followed by another of the same owner.
+ * @param {import("./timeline.js").Timeline} timeline
+ * @param {Map<string, number>} epochs the newest of this owner's, by device
+ * @returns {Notice[]}
+ */
+export function endNotices(timeline, epochs) {
+  return [...timeline.ended.values()].filter(({ device, epoch }) => !(epochs.get(device) > epoch))
+    .map(({ device, epoch, at }) => ({ key: `${device}/${epoch}/end`, type: "ended", device, count: 0, kind: 0, reason: "ownership", delivered: false, time: at }));
 }
 
 /**

@@ -20,6 +20,7 @@ export class Opener {
   #check;
   #withhold;
   #trouble;
+  #denied;
   #signal;
   #opening = new Map();
 
@@ -33,9 +34,11 @@ export class Opener {
    * @param {(refusal: Refusal, item: object|null, asked: string) => void} options.withhold
    * @param {(err: Error) => number|null} options.trouble how long to wait after a
    *   request failed, null where trying again is in vain
+   * @param {(stub: import("./timeline.js").Stub) => void} options.denied told when the
+   *   hub says again and again that an item is not there
    * @param {AbortSignal} options.signal
    */
-  constructor({ api, identities, jobs, retry, check, withhold, trouble, signal }) {
+  constructor({ api, identities, jobs, retry, check, withhold, trouble, denied, signal }) {
     this.#api = api;
     this.#identities = identities;
     this.#jobs = jobs;
@@ -43,6 +46,7 @@ export class Opener {
     this.#check = check;
     this.#withhold = withhold;
     this.#trouble = trouble;
+    this.#denied = denied;
     this.#signal = signal;
     signal.addEventListener("abort", () => {
       for (const { reject } of this.#opening.values()) reject(signal.reason);
@@ -54,7 +58,7 @@ export class Opener {
    * @param {import("./timeline.js").Stub} stub
    * @param {{urgency?: number, isStale?: () => boolean}} [options] larger urgency
    *   goes first; isStale says, when its turn comes, that it is not wanted any more
-   * @returns {Promise<{header: object, bytes: Uint8Array}>}
+   * @returns {Promise<{header: object, bytes: Uint8Array, item: object}>} item is as it came
    */
   open(stub, { urgency = stub.header.captured, isStale = () => false } = {}) {
     let opening = this.#opening.get(stub.hash);
@@ -69,16 +73,20 @@ export class Opener {
 
   #openByJob(stub, urgency, isStale, { resolve, reject }) {
     let tries = 0;
+    let isDenied = false;
     this.#jobs.add(`open ${stub.hash}`, urgency, async () => {
       if (isStale()) return over(reject, new APIError(0, "a newer one has come"));
       try {
         const item = await this.fetch(stub.header, stub.hash);
-        if (item !== null) return over(resolve, { header: item.header, bytes: await this.#decrypt(item, stub) });
+        if (item !== null) return over(resolve, { header: item.header, bytes: await this.#decrypt(item, stub), item });
+        isDenied = false;
       } catch (err) {
         if (err instanceof Refusal) return over(reject, err);
         if (err.status !== 404) return this.#trouble(err) ?? over(reject, err);
+        isDenied = true;
       }
       if (++tries < TRIES) return backoff(tries, this.#retry);
+      if (isDenied && stub.row > 0) this.#denied(stub);
       return over(reject, new APIError(404, "the hub does not hand it out"));
     });
   }

@@ -1,11 +1,12 @@
-// Whose camera it is, read from docs/ref/ownership.md: a record that the owner
+// Whose camera it is, as docs/ref/ownership.md has it: a record that the owner
 // signed and an acceptance that the device signed. Who delivers them is not
-// believed: both IDs are the hashes of the keys that signed.
+// believed: both IDs are the hashes of the keys that signed. An owner's browser
+// also writes: the owner's half, and a release.
 
 import { Encrypter } from "age-encryption";
-import { base32, hex, sha256 } from "./bytes.js";
-import { CBORError, decode, decodeFirst } from "./cbor.js";
-import { importPublicKey, isP256SPKI, parseEnvelope, verifySignature } from "./cose.js";
+import { base32, hex, sha256, unbase32, unhex } from "./bytes.js";
+import { CBORError, decode, decodeFirst, encode } from "./cbor.js";
+import { importPublicKey, isP256SPKI, parseEnvelope, sign1, verifySignature } from "./cose.js";
 import { refuse } from "./reasons.js";
 
 export const MAX_OWNERSHIP = 64 << 10;
@@ -15,6 +16,11 @@ const MAX_RECIPIENTS = 8;
 const MAX_VIEWERS = 64;
 const LABEL_RECORD = "lensward/ownership/1";
 const LABEL_ACCEPTANCE = "lensward/acceptance/1";
+const LABEL_RELEASE = "lensward/release/1";
+
+/** Kinds of recipients and roles of viewers. */
+export const HOUSEHOLD = 1;
+export const OWNER = 1;
 
 const isBytes = (v) => v instanceof Uint8Array;
 const isHash = (v) => isBytes(v) && v.length === 32;
@@ -44,6 +50,7 @@ const ACCEPTANCE = new Map([
  * @property {object} record as the owner signed it; IDs and hashes as text
  * @property {object} acceptance as the device signed it
  * @property {string} hash the record's hash: its name in items
+ * @property {Uint8Array} bytes both halves as they came
  */
 
 /** Reads both halves: their form, not their signatures. @returns {Promise<Ownership>} */
@@ -53,15 +60,57 @@ export async function parseOwnership(raw) {
   if (!Array.isArray(pair) || pair.length !== 2 || !pair.every(isBytes)) throw refuse("malformed", "not a record with its acceptance");
   const signed = half(pair[0], MAX_RECORD);
   const accepted = half(pair[1], MAX_ACCEPTANCE);
-  const record = fields(payloadMap(signed, LABEL_RECORD), RECORD, "record");
+  const record = readRecord(signed);
   const acceptance = fields(payloadMap(accepted, LABEL_ACCEPTANCE), ACCEPTANCE, "acceptance");
-  checkRecord(record);
   return {
     record: printable(record),
     acceptance: printable(acceptance),
     hash: hex(await sha256(signed.payload)),
+    bytes: raw,
     statements: { signed, accepted },
   };
+}
+
+function readRecord(signed) {
+  const record = fields(payloadMap(signed, LABEL_RECORD), RECORD, "record");
+  checkRecord(record);
+  return record;
+}
+
+/**
+ * Signs an owner's half with the root key, and refuses one that breaks a rule.
+ * @param {CryptoKey} rootKey
+ * @param {{deviceKey: Uint8Array, owner: string, ownerKey: Uint8Array, epoch: number, revision: number,
+ *   previous: Uint8Array|null, acquired: number, created: number,
+ *   recipients: {kind: number, age: string}[], viewers: {key: Uint8Array, name: string, role: number, until?: number}[]}} says
+ * @returns {Promise<{bytes: Uint8Array, hash: string}>}
+ */
+export async function signRecord(rootKey, says) {
+  const map = new Map([
+    [0, LABEL_RECORD], [1, await sha256(says.deviceKey)], [2, says.deviceKey], [3, unbase32(says.owner)], [4, says.ownerKey],
+    [5, says.epoch], [6, says.revision], [8, says.acquired], [9, says.created],
+    [10, says.recipients.map(({ kind, age }) => new Map([[1, kind], [2, age]]))],
+  ]);
+  if (says.previous) map.set(7, says.previous);
+  if (says.viewers.length > 0) map.set(11, says.viewers.map(viewerMap));
+  const payload = encode(map);
+  const bytes = await sign1(rootKey, payload);
+  readRecord(half(bytes, MAX_RECORD));
+  return { bytes, hash: hex(await sha256(payload)) };
+}
+
+function viewerMap({ key, name, role, until }) {
+  const map = new Map([[1, key], [2, name], [3, role]]);
+  if (until) map.set(4, until);
+  return map;
+}
+
+/** Signs that the camera of a record in force may become anyone's until expires, in milliseconds since 1970. */
+export function signRelease(rootKey, { record, hash }, expires) {
+  return sign1(rootKey, encode(new Map([
+    [0, LABEL_RELEASE], [1, unbase32(record.device)], [2, unbase32(record.owner)], [3, record.ownerKey],
+    [4, record.epoch], [5, unhex(hash)], [7, expires],
+  ])));
 }
 
 function canonical(read) {

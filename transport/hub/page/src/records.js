@@ -12,6 +12,7 @@ export class Records {
   #storage;
   #key;
   #cameras = new Map();
+  #isGiven = new Set();
 
   /** Whether the pins outlive the page. */
   pinned = true;
@@ -39,9 +40,10 @@ export class Records {
   /**
    * Takes the records that verify and are no roll-back.
    * @param {Uint8Array[]} raw
-   * @returns {Promise<{reason: string, detail: string}[]>} what was refused, and why
+   * @param {{byHub?: boolean}} [options] whether they are all that the hub gives
+   * @returns {Promise<{reason: string, detail: string, ownership?: object}[]>} what was refused, and why
    */
-  async takeAll(raw) {
+  async takeAll(raw, { byHub = false } = {}) {
     const refused = [];
     const good = [];
     for (const bytes of raw) {
@@ -55,10 +57,24 @@ export class Records {
     good.sort((a, b) => a.record.epoch - b.record.epoch || a.record.revision - b.record.revision);
     for (const ownership of good) {
       const err = this.#take(ownership);
-      if (err) refused.push({ reason: err.reason, detail: err.detail });
+      if (err) refused.push({ reason: err.reason, detail: err.detail, ownership });
     }
+    if (byHub) this.#noteGiven(good);
     this.#save();
     return refused;
+  }
+
+  /** Notes the newest record of each camera that the hub gave, and whether it still does. */
+  #noteGiven(good) {
+    this.#isGiven = new Set(good.map(({ hash }) => hash));
+    for (const camera of this.#cameras.values()) {
+      if (this.#isGiven.has(camera.hash)) camera.given = { epoch: camera.epoch, revision: camera.revision, hash: camera.hash };
+    }
+  }
+
+  /** The newest record of each camera that the hub ever gave, and whether its last answer had it. */
+  given() {
+    return [...this.#cameras].filter(([, { given }]) => given).map(([device, { given }]) => ({ device, given, isGiven: this.#isGiven.has(given.hash) }));
   }
 
   async #verify(bytes) {
@@ -85,15 +101,15 @@ export class Records {
     const records = known?.records ?? new Map();
     records.set(ownership.hash, epoch);
     while (records.size > MAX_RECORDS_PER_CAMERA) records.delete(records.keys().next().value);
-    this.#cameras.set(device, { epoch, revision, hash: ownership.hash, records, ownership });
+    this.#cameras.set(device, { epoch, revision, hash: ownership.hash, records, ownership, given: known?.given ?? null });
     return null;
   }
 
   #load() {
     try {
       const { cameras } = JSON.parse(this.#storage.getItem(this.#key) ?? '{"cameras":[]}');
-      for (const [device, epoch, revision, hash, records] of cameras) {
-        this.#cameras.set(device, { epoch, revision, hash, records: new Map(records), ownership: null });
+      for (const [device, epoch, revision, hash, records, given] of cameras) {
+        this.#cameras.set(device, { epoch, revision, hash, records: new Map(records), ownership: null, given: given ?? null });
       }
     } catch {
       this.pinned = false;
@@ -101,7 +117,7 @@ export class Records {
   }
 
   #save() {
-    const cameras = [...this.#cameras].map(([device, c]) => [device, c.epoch, c.revision, c.hash, [...c.records]]);
+    const cameras = [...this.#cameras].map(([device, c]) => [device, c.epoch, c.revision, c.hash, [...c.records], c.given]);
     try {
       this.#storage.setItem(this.#key, JSON.stringify({ cameras }));
       this.pinned = true;

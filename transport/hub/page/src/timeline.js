@@ -73,6 +73,14 @@ export class Timeline {
   cameras = new Map();
   /** @type {Map<string, Stub>} by place */
   stubs = new Map();
+  /** When an ownership ended, by the camera's own word. @type {Map<string, {device: string, epoch: number, at: number}>} by device and epoch */
+  ended = new Map();
+
+  /** Takes a gap item's word that the ownership under which it was sealed has ended. */
+  takeEnd({ device, epoch, captured }) {
+    const key = `${device}/${epoch}`;
+    if (!(captured <= this.ended.get(key)?.at)) this.ended.set(key, { device, epoch, at: captured });
+  }
 
   /** Takes an item that verified, passed the policy and the audit. @returns {CameraEvent|null} the event it is of */
   take(stub) {

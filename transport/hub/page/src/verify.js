@@ -8,6 +8,7 @@ import { hex, sha256, unbase64url } from "./bytes.js";
 import {
   checkPolicy, CLOCK_NAMES, GAP, KIND_NAMES, openItem, parseEnvelope, parseItem, PROTECTION_NAMES, verifyEnvelope, verifyItem,
 } from "./item.js";
+import { judgeHousehold, judgePairing } from "./judge.js";
 import { parseOwnership, verifyOwnership } from "./ownership.js";
 import { reasonOf, refuse } from "./reasons.js";
 
@@ -89,9 +90,9 @@ function printableRun({ chain, from, to, dropped }) {
 }
 
 export {
-  audit, checkPolicy, judgeVector, openItem, parseEnvelope, parseItem, parseOwnership, reasonOf, verifyEnvelope, verifyItem, verifyOwnership,
+  audit, checkPolicy, judgeHousehold, judgePairing, judgeVector, openItem, parseEnvelope, parseItem, parseOwnership, reasonOf, verifyEnvelope, verifyItem, verifyOwnership,
 };
 
 globalThis.LenswardVerify = {
-  audit, checkPolicy, judgeVector, openItem, parseEnvelope, parseItem, parseOwnership, reasonOf, verifyEnvelope, verifyItem, verifyOwnership,
+  audit, checkPolicy, judgeHousehold, judgePairing, judgeVector, openItem, parseEnvelope, parseItem, parseOwnership, reasonOf, verifyEnvelope, verifyItem, verifyOwnership,
 };

@@ -5,32 +5,24 @@
 // under ui do, from what is here.
 
 import { APIError } from "./api.js";
+import { Asker } from "./asker.js";
 import { Audit } from "./audit.js";
 import { BodyError, parseCheckpoint, parseEvent, parseGap } from "./bodies.js";
+import { concat } from "./bytes.js";
 import { CHECKPOINT, checkPolicy, EVENT, GAP, parseEnvelope, verifyEnvelope } from "./item.js";
-import { Heads } from "./heads.js";
+import { Home } from "./home.js";
+import { Inspector } from "./inspector.js";
 import { backoff, Jobs, sleep } from "./jobs.js";
-import { missingNotices } from "./missing.js";
+import { endNotices, missingNotices } from "./missing.js";
 import { Opener, TRIES } from "./opener.js";
 import { Refusal, refuse } from "./reasons.js";
 import { Records } from "./records.js";
+import { Seen } from "./seen.js";
 import { Timeline } from "./timeline.js";
+import { TIMING } from "./timing.js";
 import { MISROUTED, Withheld } from "./withheld.js";
 
-/** Times in milliseconds; tests shorten them. */
-export const TIMING = {
-  retry: { first: 250, most: 8_000 }, // another answer than the one asked for
-  outage: { first: 1_000, most: 30_000 }, // no answer
-  stranger: { first: 3_000, most: 30_000 }, // the hub does not know these keys
-  missing: { first: 1_000, most: 60_000 }, // a place that the hub says is empty
-  devices: 10_000,
-  records: 60_000,
-  recordsAtMost: 2_000, // how often a row may make us ask for records
-  wait: 25, // seconds of a long poll
-};
-
 const ROWS = 200;
-const MISSING_AT_ONCE = 100;
 const REPORT_TRIES = 4;
 const WORKERS = 4;
 
@@ -54,8 +46,11 @@ export class Viewer extends EventTarget {
   #api;
   #timing;
   #audit = new Audit();
-  #heads;
-  #asked = new Map();
+  #seen;
+  #inspector;
+  #rowsAsked = new Set();
+  #checkpoints = new Map();
+  #asker = null;
   #opener = null;
   #cursor = 0;
   #jobs;
@@ -63,6 +58,8 @@ export class Viewer extends EventTarget {
   #recordsAt = -Infinity;
   #recordsBusy = null;
   #missingDirty = false;
+  #isExpecting = false;
+  #hurry = new AbortController();
   #gapsToRead = 0;
 
   /**
@@ -70,15 +67,27 @@ export class Viewer extends EventTarget {
    * @param {import("./keys.js").Keys} options.keys
    * @param {import("./api.js").Client} options.api
    * @param {Storage|null} options.storage where the pins are kept
+   * @param {() => number} [options.now] the time, in milliseconds since 1970
    */
-  constructor({ keys, api, storage, timing = TIMING }) {
+  constructor({ keys, api, storage, timing = TIMING, now = Date.now }) {
     super();
     this.#keys = keys;
     this.#api = api;
     this.#timing = timing;
     this.records = new Records(keys.owner, storage);
-    this.#heads = new Heads(keys.owner, storage);
-    for (const head of this.#heads.known()) this.#audit.expect(head);
+    this.home = new Home({ keys, api });
+    this.#seen = new Seen(keys.owner, storage);
+    this.#inspector = new Inspector({
+      audit: this.#audit, seen: this.#seen, records: this.records, timing, now,
+      ask: (place, ms) => this.#asker.askOnce(place, ms),
+      again: (what, ms) => this.#jobs.add(`again ${what}`, URGENCY.missing, () => this.#again(what), ms),
+      found: (finding) => this.#changed("finding", finding),
+    });
+  }
+
+  /** What the hub was caught at. @returns {import("./findings.js").Findings} */
+  get findings() {
+    return this.#inspector.findings;
   }
 
   get owner() {
@@ -94,12 +103,32 @@ export class Viewer extends EventTarget {
       check: (header) => this.#checkPolicy(header),
       withhold: (refusal, item, asked) => this.#withhold("item", refusal, item, asked),
       trouble: (err) => this.#afterTrouble(err),
+      denied: (stub) => this.#inspector.listedOnly(stub.header),
     });
+    this.#asker = new Asker({
+      audit: this.#audit, jobs: this.#jobs, opener: this.#opener, urgency: URGENCY.missing, timing: this.#timing,
+      accept: (item) => this.#accept(item, 0),
+      withhold: (refusal, item, asked) => this.#withhold("item", refusal, item, asked),
+      trouble: (err) => this.#afterTrouble(err),
+      changed: (isGiven) => (isGiven ? this.#askForMissing() : this.#changed("missing")),
+    });
+    await this.#inspector.begin();
     try {
       await Promise.all([this.#follow(), this.#watchDevices()]);
     } catch (err) {
       if (!signal.aborted) throw err;
     }
+  }
+
+  /** Takes what another member has seen: the hub is held to it. @param {object[]} items as parseHeads gives them */
+  hearMember(items) {
+    this.#inspector.hearMember(items, (header) => this.#failsPolicy(header));
+    this.#missingDirty = true;
+  }
+
+  /** The heads that this viewer has seen. @returns {import("./seen.js").Head[]} */
+  get heads() {
+    return this.#seen.heads;
   }
 
   /** How many different items verified, and how many of them were opened. */
@@ -129,9 +158,40 @@ export class Viewer extends EventTarget {
         if (!(err instanceof APIError)) throw err;
         const stranger = err.status === 403;
         this.#become(stranger ? "no-camera" : "offline", err);
-        await sleep(backoff(failures++, stranger ? this.#timing.stranger : this.#timing.outage), this.#signal);
+        await this.#pause(backoff(failures++, stranger ? this.#strangerTiming() : this.#timing.outage));
       }
     }
+  }
+
+  #strangerTiming() {
+    return this.#isExpecting ? this.#timing.expected : this.#timing.stranger;
+  }
+
+  /** Sleeps, but not past a hurry. */
+  async #pause(ms) {
+    const hurry = this.#hurry.signal;
+    try {
+      await sleep(ms, AbortSignal.any([this.#signal, hurry]));
+    } catch (err) {
+      if (!hurry.aborted || this.#signal.aborted) throw err;
+    }
+  }
+
+  /**
+   * Says whether a camera is being added: the hub is then asked more often whether it
+   * knows one.
+   */
+  set isExpecting(is) {
+    if (this.#isExpecting === is) return;
+    this.#isExpecting = is;
+    this.#hurry.abort();
+    this.#hurry = new AbortController();
+  }
+
+  /** Takes an ownership that came by another way than the hub's list. */
+  async takeOwnership(bytes) {
+    for (const trouble of await this.records.takeAll([bytes])) this.recordTrouble.push(trouble);
+    this.#changed("cameras");
   }
 
   async #greet() {
@@ -140,6 +200,7 @@ export class Viewer extends EventTarget {
       this.#readAnew(); // another hub stands there: its time line is another one too
     }
     this.hub = hub;
+    this.#inspector.retention = hub.retention;
     this.#changed("hub");
     await this.#refreshRecords();
     if (this.state !== "live") this.#become("catching-up");
@@ -158,7 +219,7 @@ export class Viewer extends EventTarget {
     if (rows.length < ROWS) {
       this.#become("live");
       this.#askForMissing();
-      this.#heads.save();
+      this.#examine();
     }
     if (Date.now() - this.#recordsAt > this.#timing.records) await this.#refreshRecords();
   }
@@ -169,6 +230,7 @@ export class Viewer extends EventTarget {
         if (this.state === "live" || this.state === "catching-up") {
           const devices = await this.#api.devices(this.#signal);
           this.presence = new Map(devices.map(({ id, ...word }) => [id, word]));
+          if (this.state === "live") this.#inspector.heardDevices(this.presence);
           this.#changed("cameras");
         }
       } catch (err) {
@@ -185,10 +247,41 @@ export class Viewer extends EventTarget {
   }
 
   async #fetchRecords() {
+    const asked = Date.now();
     const raw = await this.#api.records(this.#signal);
     this.#recordsAt = Date.now();
-    this.recordTrouble = await this.records.takeAll(raw);
+    this.recordTrouble = await this.records.takeAll(raw, { byHub: true });
+    this.#inspector.heardRecords(asked, (header) => this.#failsPolicy(header), this.recordTrouble);
+    const heard = await this.home.refresh(this.#seen.household, this.#signal);
+    if (heard !== null) this.#inspector.heardHousehold(heard.newest, heard.fork);
+    if (heard !== null && this.home.hasMoved) this.#changed("keys");
     this.#changed("cameras");
+  }
+
+  /** The reason for which a header fails the policy as the records are now, or "". */
+  #failsPolicy(header) {
+    try {
+      checkPolicy(this.records.policy, header);
+      return "";
+    } catch (err) {
+      return err.reason;
+    }
+  }
+
+  /** Does again what the inspector wants to see twice. */
+  async #again(what) {
+    try {
+      if (what === "records") await this.#refreshRecords();
+    } catch (err) {
+      return this.#afterTrouble(err);
+    }
+    this.#examine();
+    return null;
+  }
+
+  /** Looks for findings, where nothing is left to be read first. */
+  #examine() {
+    if (this.state === "live" && this.#rowsAsked.size === 0 && this.#gapsToRead === 0) this.#inspector.examine();
   }
 
   /** Begins the time line from its beginning: what was taken stays, its rows are other ones. */
@@ -199,15 +292,21 @@ export class Viewer extends EventTarget {
 
   #askForRow(cursor) {
     let tries = 0;
+    this.#rowsAsked.add(cursor);
+    const over = () => {
+      this.#rowsAsked.delete(cursor);
+      this.#examine();
+      return null;
+    };
     this.#jobs.add(`row ${cursor}`, URGENCY.row, async () => {
       try {
         const { rows } = await this.#api.timeline({ after: cursor - 1, limit: 1, signal: this.#signal });
-        if (rows[0]?.cursor !== cursor) return null;
-        if (!(await this.#judgeRow(cursor, await checkRow(rows[0])))) return null;
+        if (rows[0]?.cursor !== cursor) return over();
+        if (!(await this.#judgeRow(cursor, await checkRow(rows[0])))) return over();
       } catch (err) {
-        return this.#afterTrouble(err);
+        return this.#afterTrouble(err) ?? over();
       }
-      return ++tries < TRIES ? backoff(tries, this.#timing.retry) : null;
+      return ++tries < TRIES ? backoff(tries, this.#timing.retry) : over();
     }, backoff(0, this.#timing.retry));
   }
 
@@ -253,27 +352,30 @@ export class Viewer extends EventTarget {
 
   #accept(item, row) {
     const { deviceKey: _, ...header } = item.header;
+    if (!this.#audit.has(header)) this.#inspector.fits(header, item.hash);
     this.#audit.add(header, item.hash);
+    this.#inspector.took(header, item.hash, item.envelope, { isGap: header.kind === GAP });
     const stub = { header, ref: item.ref, hash: item.hash, row };
     const event = this.timeline.take(stub);
-    this.#heads.note(header);
-    this.#asked.delete(item.ref);
+    this.#asker.came(item.ref);
     this.#missingDirty = true;
     // The camera is there: what is missing may have come.
-    if (header.kind === CHECKPOINT) for (const asked of this.#asked.values()) asked.round = 0;
+    if (header.kind === CHECKPOINT) this.#asker.again();
     if (header.kind === CHECKPOINT || header.kind === GAP) this.#read(stub);
     this.#changed("item", { stub, event });
   }
 
   /** Opens and reads what the camera says about itself. Events are read when they are looked at. */
   #read(stub) {
-    const { device, kind } = stub.header;
-    const isStale = () => kind === CHECKPOINT && this.timeline.cameras.get(device).checkpoint !== stub;
+    const { device, epoch, chain, seq, kind } = stub.header;
+    const name = `${device}/${epoch}/${chain}`;
+    if (kind === CHECKPOINT && seq > (this.#checkpoints.get(name)?.header.seq ?? 0)) this.#checkpoints.set(name, stub);
+    const isStale = () => kind === CHECKPOINT && this.#checkpoints.get(name) !== stub;
     if (kind === CHECKPOINT && this.state === "catching-up") {
-      // Of many old checkpoints only the newest says something: look again when all rows are in.
-      this.#jobs.add(`checkpoint ${device}`, URGENCY.chain, async () => {
+      // Of many old checkpoints only a chain's newest says something: look again when all rows are in.
+      this.#jobs.add(`checkpoint ${name}`, URGENCY.chain, async () => {
         if (this.state === "catching-up") return 200;
-        this.#readNow(this.timeline.cameras.get(device).checkpoint, () => false);
+        this.#readNow(this.#checkpoints.get(name), () => false);
         return null;
       }, 100);
       return;
@@ -285,10 +387,10 @@ export class Viewer extends EventTarget {
     const { header } = stub;
     if (header.kind === GAP) this.#gapsToRead++;
     try {
-      const { bytes } = await this.open(stub, { urgency: header.kind === EVENT ? URGENCY.eventRecord : URGENCY.chain, isStale });
-      if (header.kind === GAP) this.#audit.explain(header, parseGap(bytes));
+      const { bytes, item } = await this.open(stub, { urgency: header.kind === EVENT ? URGENCY.eventRecord : URGENCY.chain, isStale });
+      if (header.kind === GAP) this.#heardGap(header, bytes);
       if (header.kind === EVENT) this.timeline.events.get(`${header.device}/${header.event}`).says = parseEvent(bytes);
-      if (header.kind === CHECKPOINT) this.timeline.cameras.get(header.device).says = parseCheckpoint(bytes);
+      if (header.kind === CHECKPOINT) this.#heardCheckpoint(stub, bytes, item);
       this.#changed("item", { stub, event: this.timeline.events.get(`${header.device}/${header.event}`) ?? null });
     } catch (err) {
       if (this.#signal.aborted) return;
@@ -299,6 +401,21 @@ export class Viewer extends EventTarget {
     }
     this.#missingDirty = true;
     this.#askForMissing();
+    this.#examine();
+  }
+
+  #heardGap(header, bytes) {
+    const gap = parseGap(bytes);
+    this.#inspector.explained(header);
+    this.#audit.explain(header, gap);
+    if (gap.dropped.some(({ reason }) => reason === "ownership")) this.timeline.takeEnd(header);
+  }
+
+  #heardCheckpoint(stub, bytes, item) {
+    const says = parseCheckpoint(bytes);
+    this.#inspector.heardCheckpoint(stub.header, says, concat(item.envelope, item.body));
+    const camera = this.timeline.cameras.get(stub.header.device);
+    if (camera.checkpoint === stub) camera.says = says;
   }
 
   /** Opens an item that was taken: see Opener.open. */
@@ -322,18 +439,12 @@ export class Viewer extends EventTarget {
   }
 
   #withhold(from, refusal, item, asked = "") {
-    let misrouted = "";
-    if (item && "envelope" in item) {
-      try {
-        checkPolicy(this.records.policy, item.header);
-      } catch (err) {
-        misrouted = err.reason;
-      }
-    }
+    const misrouted = item && "envelope" in item ? this.#failsPolicy(item.header) : "";
     const proof = item?.envelope?.slice() ?? null;
     const header = item?.header ?? null;
     const entry = this.withheld.add({ from, reason: refusal.reason, misrouted, detail: refusal.detail, header, proof, asked });
     if (MISROUTED.has(misrouted) && proof !== null) this.#report(entry, item.hash);
+    this.#inspector.withheld(entry, item, asked);
     this.#changed("withheld", entry);
   }
 
@@ -360,54 +471,14 @@ export class Viewer extends EventTarget {
     // What a gap item explains is not asked for.
     if (this.state !== "live" || !this.#missingDirty || this.#gapsToRead > 0) return;
     this.#missingDirty = false;
-    let budget = MISSING_AT_ONCE;
-    for (const run of this.#audit.missing().reverse()) {
-      if (run.dropped) continue;
-      for (let seq = run.to; seq >= run.from && budget > 0; seq--, budget--) this.#ask({ ...run, seq });
-    }
+    this.#asker.askAll();
     this.#changed("missing");
-  }
-
-  #ask({ device, epoch, chain, seq }) {
-    const place = { device, epoch, chain, seq };
-    const ref = `${device}/${epoch}/${chain}/${seq}`;
-    const asked = this.#asked.get(ref) ?? { tries: 0, round: 0 };
-    if (asked.round > 0) return;
-    this.#asked.set(ref, asked);
-    this.#jobs.add(`ask ${ref}`, URGENCY.missing, async () => {
-      if (this.#audit.has(place)) return null;
-      let timing = this.#timing.retry;
-      try {
-        const item = await this.#opener.fetch(place);
-        if (item !== null) {
-          if (!this.#audit.has(place)) this.#accept(item, 0);
-          this.#askForMissing();
-          return null;
-        }
-      } catch (err) {
-        if (err instanceof Refusal) {
-          this.#withhold("item", err, null, ref);
-          return null;
-        }
-        if (!(err instanceof APIError) || err.status !== 404) return this.#afterTrouble(err);
-        timing = this.#timing.missing;
-        asked.tries++;
-      }
-      asked.round++;
-      this.#changed("missing");
-      return asked.round < TRIES ? backoff(asked.round, timing) : null;
-    }, backoff(0, this.#timing.missing));
-  }
-
-  /** How often a place was asked for in vain; all too often where only other things came. */
-  #triesFor(ref) {
-    const { tries = 0, round = 0 } = this.#asked.get(ref) ?? {};
-    return round >= TRIES ? TRIES : tries;
   }
 
   /** What is not there, in the order of time: see missing.js. */
   notices() {
-    return missingNotices(this.#audit.missing(), this.timeline, (ref) => this.#triesFor(ref));
+    const epochs = new Map(this.records.cameras.map(({ device, epoch }) => [device, epoch]));
+    return [...missingNotices(this.#audit.missing(), this.timeline, (ref) => this.#asker.triesFor(ref)), ...endNotices(this.timeline, epochs)];
   }
 }
 

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Audit } from "../audit.js";
-import { missingNotices } from "../missing.js";
+import { endNotices, missingNotices } from "../missing.js";
 import { Timeline } from "../timeline.js";
+import { noticeText } from "../ui/words.js";
 
 const place = (seq, prev = `h${seq - 1}`) => ({ device: "d", epoch: 1, chain: 1, seq, prev });
 const gap = (from, to, more = {}) => ({ chain: 1, from, to, firstPrev: `h${from - 1}`, lastHash: `h${to}`, kind: 2, reason: "full", ...more });
@@ -59,4 +60,15 @@ test("a hub is only said to hold back what the camera says was delivered", () =>
   assert.deepEqual(delivered({ depth: 2, aside: 0 }), [false]);
   assert.deepEqual(delivered({ depth: 0, aside: 1 }), [false]);
   assert.deepEqual(delivered({ depth: 0, aside: 0 }, 1), []); // not asked for often enough to say so
+});
+
+test("the end of an ownership is said, unless another of mine follows", () => {
+  const timeline = new Timeline();
+  timeline.takeEnd({ device: "d", epoch: 1, captured: 5 });
+  timeline.takeEnd({ device: "d", epoch: 1, captured: 9 }); // a second gap of the same end
+  timeline.takeEnd({ device: "d", epoch: 1, captured: 7 });
+  const said = (epoch) => endNotices(timeline, new Map([["d", epoch]])).map(({ type, device, time }) => ({ type, device, time }));
+  assert.deepEqual(said(1), [{ type: "ended", device: "d", time: 9 }]);
+  assert.deepEqual(said(2), []); // it was reset, and paired again
+  assert.match(noticeText(endNotices(timeline, new Map())[0]), /your keys open none of it/);
 });

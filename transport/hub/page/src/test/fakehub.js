@@ -1,7 +1,7 @@
 // A hub for tests and for looking at the page: keeps sealed items in memory and
 // answers the viewer API. With mixup it lies as `lensctl hub --mixup` does.
 
-import { base64url, equal, unbase32, unbase64url } from "../bytes.js";
+import { base64url, equal, hex, sha256, unbase32, unbase64url } from "../bytes.js";
 import { decode } from "../cbor.js";
 import { parseEnvelope } from "../cose.js";
 
@@ -9,12 +9,17 @@ const ROUTES = [
   ["GET", /^\/api\/v1\/hub$/, "hub"], ["POST", /^\/api\/v1\/challenge$/, "challenge"], ["POST", /^\/api\/v1\/session$/, "session"],
   ["GET", /^\/api\/v1\/records$/, "listRecords"], ["GET", /^\/api\/v1\/devices$/, "listDevices"], ["GET", /^\/api\/v1\/timeline$/, "timeline"],
   ["GET", /^\/api\/v1\/items\/(.+)$/, "item"], ["POST", /^\/api\/v1\/reports$/, "report"],
+  ["PUT", /^\/api\/v1\/pair\/(.+)$/, "putPairing"], ["GET", /^\/api\/v1\/pair\/(.+)$/, "getPairing"], ["POST", /^\/api\/v1\/devices\/(\w+)\/letters$/, "letter"],
 ];
+const OPEN = ["hub", "challenge", "session", "putPairing", "getPairing"];
 
 export class FakeHub {
   items = [];
   records = [];
   reports = [];
+  letters = [];
+  pairing = new Map();
+  devices = ["hub.example:8443"];
   online = new Set();
   hidden = new Set();
   offline = false;
@@ -46,14 +51,14 @@ export class FakeHub {
       const match = pattern.exec(pathname);
       if (!match || m !== method) continue;
       const owner = this.#sessions.get((headers.Authorization ?? "").replace("Bearer ", ""));
-      if (!owner && !["hub", "challenge", "session"].includes(name)) return answer({ error: "no session" }, 401);
-      return this[name]({ owner, query: searchParams, place: match[1], body: body ? JSON.parse(body) : null, signal });
+      if (!owner && !OPEN.includes(name)) return answer({ error: "no session" }, 401);
+      return this[name]({ owner, query: searchParams, place: match[1], body: typeof body === "string" ? JSON.parse(body) : body, signal });
     }
     return answer({ error: "not there" }, 404);
   }
 
   hub() {
-    return answer({ name: "fake hub", version: "0", id: this.id, mixup: this.mixup, served_by: this.servedBy });
+    return answer({ name: "fake hub", version: "0", id: this.id, mixup: this.mixup, served_by: this.servedBy, devices: this.devices });
   }
 
   challenge() {
@@ -90,11 +95,7 @@ export class FakeHub {
     const mine = () => this.items.filter(({ cursor, item }) => cursor > after && item.header.owner === owner && !this.hidden.has(item.ref));
     const deadline = Date.now() + Number(query.get("wait")) * 1000;
     while (mine().length === 0 && Date.now() < deadline && !signal?.aborted) {
-      await new Promise((resolve) => {
-        this.#waiting.add(resolve);
-        setTimeout(resolve, 50);
-        signal?.addEventListener("abort", resolve, { once: true });
-      });
+      await this.#wait(signal);
     }
     signal?.throwIfAborted();
     const rows = mine().slice(0, Number(query.get("limit")));
@@ -113,6 +114,35 @@ export class FakeHub {
   report({ body }) {
     this.reports.push(body);
     return new Response(null, { status: 204 });
+  }
+
+  letter({ place, body }) {
+    this.letters.push({ device: place, bytes: body });
+    return new Response(null, { status: 204 });
+  }
+
+  putPairing({ place, body }) {
+    this.pairing.set(place, body.slice());
+    for (const wake of this.#waiting) wake();
+    return new Response(null, { status: 204 });
+  }
+
+  async getPairing({ place, query, signal }) {
+    const deadline = Date.now() + Number(query.get("wait")) * 1000;
+    for (;;) {
+      const message = this.pairing.get(place);
+      if (message && hex(await sha256(message)) !== query.get("not")) return new Response(message);
+      if (Date.now() >= deadline || signal?.aborted) return new Response(null, { status: 204 });
+      await this.#wait(signal);
+    }
+  }
+
+  async #wait(signal) {
+    await new Promise((resolve) => {
+      this.#waiting.add(resolve);
+      setTimeout(resolve, 50);
+      signal?.addEventListener("abort", resolve, { once: true });
+    });
   }
 
   #lie(row) {

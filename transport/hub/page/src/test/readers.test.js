@@ -72,7 +72,7 @@ test("bodies", () => {
 test("an event's cause and zones", () => {
   const event = (more) => utf8(JSON.stringify({ start: 1, end: 2, score: 0, box: [0, 0, 0, 0], parts: 0, ...more }));
   assert.equal(parseEvent(event({})).cause, "motion");
-  assert.equal(parseEvent(event({ cause: "moved" })).cause, "moved");
+  for (const cause of ["moved", "paired"]) assert.equal(parseEvent(event({ cause })).cause, cause);
   assert.deepEqual(parseEvent(event({ zones: ["door"] })).zones, ["door"]);
   for (const bad of [{ cause: "bored" }, { cause: 1 }, { zones: "door" }, { zones: [""] }, { zones: [1] }, { zones: ["x".repeat(161)] }, { zones: Array(33).fill("x") }]) {
     assert.throws(() => parseEvent(event(bad)), BodyError, JSON.stringify(bad));

@@ -1,12 +1,16 @@
 // The page: which screen is shown, and the numbers that tests read from it.
 
 import { Client } from "../api.js";
-import { forgetKeys, keepInBrowser } from "../keystore.js";
+import { forgetKeys, keepFinding, keepInBrowser, loadFindings } from "../keystore.js";
+import { PairingDesk } from "../pairing/desk.js";
 import { Viewer } from "../viewer.js";
+import { AddView } from "./add.js";
 import { CamerasView } from "./cameras.js";
 import { arrange, h, oncePerFrame, setText } from "./dom.js";
 import { EventView } from "./event.js";
 import { EventsView } from "./events.js";
+import { FindingsView } from "./findings.js";
+import { HouseholdView } from "./household.js";
 import { Pictures } from "./pictures.js";
 import { WelcomeView } from "./welcome.js";
 import { WithheldView } from "./withheld.js";
@@ -22,7 +26,7 @@ const KEPT = {
 /** Shows the first screen, and then the viewer. */
 export function startApp(root, { keys, kept, trouble }) {
   const data = document.documentElement.dataset;
-  Object.assign(data, { verified: 0, opened: 0, withheld: 0, wronglyShown: 0, events: 0, state: "keys" });
+  Object.assign(data, { verified: 0, opened: 0, withheld: 0, wronglyShown: 0, events: 0, state: "keys", pairing: "none", refused: 0 });
   if (keys) return showViewer(root, keys, kept);
   const welcome = new WelcomeView((made, where) => showViewer(root, made, where));
   if (trouble) welcome.say(trouble);
@@ -43,6 +47,7 @@ class ViewerPage {
   #keys;
   #kept;
   #viewer;
+  #desk;
   #pictures;
   #views;
   #event = null;
@@ -54,22 +59,30 @@ class ViewerPage {
   #main = h("main");
   #links;
   #count = h("span.count", { hidden: true });
+  #found = h("span.count", { hidden: true });
   #render = oncePerFrame(() => this.#renderNow());
 
   constructor(keys, kept) {
     this.#keys = keys;
     this.#kept = kept;
-    this.#viewer = new Viewer({ keys, api: new Client(keys), storage: localStorageOrNull() });
+    const api = new Client(keys);
+    this.#viewer = new Viewer({ keys, api, storage: localStorageOrNull() });
+    this.#desk = new PairingDesk({ keys, api, viewer: this.#viewer });
     this.#pictures = new Pictures(this.#viewer, (header) => this.#shown(header), this.#render);
     this.#views = {
-      events: new EventsView(this.#viewer, this.#pictures),
-      cameras: new CamerasView(this.#viewer),
+      events: new EventsView(this.#viewer, this.#pictures, this.#desk.given),
+      cameras: new CamerasView(this.#viewer, this.#desk.given),
       withheld: new WithheldView(this.#viewer),
+      findings: new FindingsView(this.#viewer),
+      household: new HouseholdView(this.#viewer),
+      add: new AddView({ desk: this.#desk, viewer: this.#viewer, pictures: this.#pictures, keys, gotRoot: (all) => this.#restart(all) }),
     };
     this.#links = {
       events: h("a", { href: "#/events" }, "Events"),
       cameras: h("a.narrow-only", { href: "#/cameras" }, "Cameras"),
       withheld: h("a", { href: "#/withheld" }, "Withheld", this.#count),
+      findings: h("a", { href: "#/findings" }, "Findings", this.#found),
+      household: h("a", { href: "#/household" }, "Household"),
     };
     this.elements = [
       h("header.bar", {}, h("h1", {}, brand()), h("nav", { aria: { label: "Views" } }, Object.values(this.#links)), this.#state),
@@ -80,21 +93,47 @@ class ViewerPage {
   }
 
   start() {
-    for (const type of ["state", "hub", "cameras", "item", "withheld", "missing"]) {
+    for (const type of ["state", "hub", "cameras", "item", "withheld", "missing", "finding"]) {
       this.#viewer.addEventListener(type, () => {
         this.#tally();
         this.#render();
       });
     }
+    this.#desk.addEventListener("change", () => {
+      this.#tally();
+      this.#render();
+    });
+    this.#viewer.addEventListener("finding", ({ detail }) => keepFinding(this.#keys.owner, detail).catch(() => undefined)); // else it is told again
+    this.#viewer.addEventListener("keys", () => this.#kept === "browser" && this.#keep()); // periods' identities came or went
     addEventListener("hashchange", this.#render, { signal: this.#stop.signal });
-    const timer = setInterval(this.#render, REFRESH_MS); // "5 min ago" goes on by itself
-    this.#stop.signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+    // "5 min ago" and the time that a code has left go on by themselves.
+    const timers = [setInterval(this.#render, REFRESH_MS), setInterval(() => this.#desk.session && this.#render(), 1000)];
+    this.#stop.signal.addEventListener("abort", () => timers.forEach(clearInterval), { once: true });
     this.#tally();
     this.#render();
-    this.#viewer.run(this.#stop.signal).catch((err) => {
-      console.error(err);
-      this.#banners.append(h("p.banner.warning", { role: "alert" }, `The page stopped because of a fault in it: ${err.message}. Load it again.`));
-    });
+    this.#run().catch((err) => this.#sayFault(err));
+  }
+
+  async #run() {
+    this.#viewer.findings.recall(await loadFindings(this.#keys.owner));
+    await Promise.all([this.#viewer, this.#desk].map((part) => part.run(this.#stop.signal)));
+  }
+
+  #sayFault(err) {
+    console.error(err);
+    this.#banners.after(h("p.banner.warning.fault", { role: "alert" }, `The page stopped because of a fault in it: ${err.message}. Load it again.`));
+  }
+
+  /** Begins again with keys that hold the root key, too. */
+  async #restart(keys) {
+    this.#end();
+    const kept = await keepInBrowser(keys).then(() => "browser", () => "memory");
+    showViewer(document.getElementById("app"), keys, kept);
+  }
+
+  #end() {
+    this.#stop.abort();
+    this.#pictures.close();
   }
 
   /** Counts what is shown that is not ours: always none, and a test looks. */
@@ -107,6 +146,7 @@ class ViewerPage {
     const { counts, withheld, timeline, state } = this.#viewer;
     Object.assign(document.documentElement.dataset, {
       verified: counts.verified, opened: counts.opened, withheld: withheld.total, wronglyShown: this.#wronglyShown, events: timeline.events.size, state,
+      findings: this.#viewer.findings.list.length, pairing: this.#desk.session?.memory.phase ?? "none", refused: this.#desk.session?.refused.count ?? 0,
     });
   }
 
@@ -155,6 +195,9 @@ class ViewerPage {
     this.#state.title = trouble ? `${trouble.message}${trouble.hint ? `. ${trouble.hint}` : ""}` : "";
     this.#count.hidden = withheld.total === 0;
     setText(this.#count, String(withheld.total));
+    const found = this.#viewer.findings.list.length;
+    this.#found.hidden = found === 0;
+    setText(this.#found, String(found));
     arrange(this.#banners, this.#bannerNodes(hub, state, trouble));
     arrange(this.#footer, this.#footerNodes(hub));
   }
@@ -165,6 +208,8 @@ class ViewerPage {
         h("strong", {}, "This hub lies on purpose. "),
         `It answers ${Math.round(hub.mixup * 100)} % of requests with other people's pictures, to show that none of them can be opened or shown here. What came is under “Withheld”.`)),
       state === "offline" && this.#once("offline", trouble.message, () => h("p.banner", { role: "status" }, `The hub is not reached: ${trouble.message}. Trying again by itself.`)),
+      this.#desk.session && this.#desk.answer === "" && !location.hash.startsWith("#/add") && this.#once("pairing", "", () => h("p.banner", { role: "status" }, "A camera is being added. ",
+        h("a", { href: "#/add" }, "See how far it has come"))),
       this.#kept === "tab" && this.#once("tab", "", () => h("p.banner", {}, KEPT.tab, " ",
         h("button.small", { type: "button", onclick: () => this.#keep() }, "Keep them in this browser"))),
       !this.#viewer.records.pinned && this.#once("pins", "", () => h("p.banner", {}, "This browser keeps nothing: an older ownership record could be put in a newer one's place after the page is loaded again.")),
@@ -207,8 +252,7 @@ class ViewerPage {
     const question = "Forget the keys in this browser? Without a copy of them nothing can be opened any more.";
     if (!confirm(question)) return;
     await forgetKeys();
-    this.#stop.abort();
-    this.#pictures.close();
+    this.#end();
     location.hash = "";
     location.reload();
   }

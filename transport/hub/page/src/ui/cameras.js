@@ -6,12 +6,16 @@ import { cameraName, CLOCKS, CLOCKS_SHORT, PROTECTIONS, PROTECTIONS_SHORT } from
 
 export class CamerasView {
   #viewer;
+  #given;
   #list = h("ul.cameras");
   #trouble = h("div.record-trouble");
 
-  constructor(viewer) {
+  /** @param {import("../viewer.js").Viewer} viewer @param {import("../pairing/desk.js").GivenAway} given */
+  constructor(viewer, given) {
     this.#viewer = viewer;
-    this.element = h("section.cameras-view", { aria: { label: "Cameras" } }, h("h2", {}, "Cameras"), this.#list, this.#trouble);
+    this.#given = given;
+    this.element = h("section.cameras-view", { aria: { label: "Cameras" } }, h("h2", {}, "Cameras"), this.#list, this.#trouble,
+      h("a.button", { href: "#/add" }, "Add a camera"));
   }
 
   render() {
@@ -23,7 +27,7 @@ export class CamerasView {
       h("p.warning", { data: { reason } }, `The hub answered with an ownership record that was refused: ${detail || reason}.`)));
   }
 
-  #camera({ device, ownership }) {
+  #camera({ device, epoch, ownership }) {
     const presence = this.#viewer.presence.get(device);
     const known = this.#viewer.timeline.cameras.get(device);
     const header = known?.last.header;
@@ -31,6 +35,7 @@ export class CamerasView {
     const online = presence ? (presence.online ? "online" : "offline") : "not known";
     return h("li.camera-card", { data: { online, device } },
       h("h3", { title: device }, h("span.dot", { aria: { hidden: "true" } }), cameraName(device)),
+      this.#given.has(device, epoch) && h("p.quiet", {}, "You threw this pairing away: it was not your camera. What it sends is hidden."),
       facts([
         ["The hub says", presence?.seen && !presence.online ? `${online}, last seen ${agoText(presence.seen * 1000)}` : online],
         ["It last signed", header ? h("span", { title: fullText(header.captured) }, agoText(header.captured)) : "nothing yet"],

@@ -109,10 +109,10 @@ export class EventView {
     return facts([
       ["Sealed by", `${cameraName(header.device)}, whose key signed every item shown here. This browser checked it.`],
       ["Began", fullText(says?.start ?? event.start)],
-      says && ["Lasted", lengthText((says.end - says.start) / 1000)],
+      says && says.cause !== "paired" && ["Lasted", lengthText((says.end - says.start) / 1000)],
       says && ["What", CAUSE_TEXTS[says.cause]],
       says?.zones.length > 0 && ["Where", says.zones.join(", ")],
-      says && ["Movement", `up to ${Math.round(says.score * 100)} % of the picture`],
+      says && says.cause !== "paired" && ["Movement", `up to ${Math.round(says.score * 100)} % of the picture`],
       ["Clock", CLOCKS[event.clock]],
       ["Key", PROTECTIONS[header.protection]],
       ["Firmware", header.firmware],

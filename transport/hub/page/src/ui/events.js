@@ -18,11 +18,20 @@ export class EventsView {
   #window = PAGE;
   #list = h("div.days");
   #more = h("button.more", { type: "button", onclick: () => this.#showMore() });
-  #empty = h("p.empty", { role: "status" });
+  #emptyText = h("p", { role: "status" });
+  #addLink = h("a.button.primary", { href: "#/add" }, "Add a camera");
+  #empty = h("div.empty", {}, this.#emptyText, this.#addLink);
+  #given;
 
-  constructor(viewer, pictures) {
+  /**
+   * @param {import("../viewer.js").Viewer} viewer
+   * @param {import("./pictures.js").Pictures} pictures
+   * @param {import("../pairing/desk.js").GivenAway} given whose events are not shown
+   */
+  constructor(viewer, pictures, given) {
     this.#viewer = viewer;
     this.#pictures = pictures;
+    this.#given = given;
     this.element = h("section.events", { aria: { label: "Events" } }, this.#empty, this.#list, this.#more);
   }
 
@@ -32,7 +41,7 @@ export class EventsView {
   }
 
   render() {
-    const events = this.#viewer.timeline.sorted();
+    const events = this.#viewer.timeline.sorted().filter((event) => !this.#given.has(event.device, epochOf(event)));
     const shown = events.slice(0, this.#window);
     const oldest = shown.length === events.length ? -Infinity : shown.at(-1).start;
     const notices = this.#viewer.notices().filter((n) => n.time >= oldest);
@@ -45,7 +54,8 @@ export class EventsView {
     this.#more.hidden = shown.length === events.length;
     setText(this.#more, `Show ${Math.min(PAGE, events.length - shown.length)} older of ${events.length - shown.length}`);
     this.#empty.hidden = entries.length > 0;
-    setText(this.#empty, emptyText(this.#viewer));
+    setText(this.#emptyText, emptyText(this.#viewer));
+    this.#addLink.hidden = this.#viewer.records.cameras.length > 0 || this.#viewer.hub === null;
   }
 
   #arrangeDays(entries) {
@@ -93,10 +103,14 @@ function newDay() {
   return { heading, list, element: h("section.day", {}, heading, list) };
 }
 
+function epochOf({ thumbnail, record }) {
+  return (thumbnail ?? record)?.header.epoch;
+}
+
 function emptyText({ state, records }) {
   if (state === "live") return "Nothing has moved yet. What your cameras see will appear here by itself.";
-  if (state === "no-camera" && records.cameras.length > 0) return "The hub does not let these keys look any more: they may have been taken off the list of viewers.";
-  if (state === "no-camera") return "This hub knows no camera of yours yet. Pair one with “lensctl pair”; this page goes on by itself.";
+  if (state === "no-camera" && records.cameras.length > 0) return "The hub does not let these keys look any more: they may have been taken off the list of viewers, or the camera has another owner now.";
+  if (state === "no-camera") return "This hub knows no camera of yours yet.";
   if (state === "offline") return "The hub does not answer. This page keeps trying.";
   return "Looking for events…";
 }
@@ -151,7 +165,7 @@ function badgeWords(event) {
   const words = [];
   if (event.clock === CLOCK_FLOOR) words.push("clock uncertain");
   if (event.says && CAUSES[event.says.cause]) words.push(CAUSES[event.says.cause]);
-  if (event.says) words.push(lengthText((event.says.end - event.says.start) / 1000));
+  if (event.says && event.says.cause !== "paired") words.push(lengthText((event.says.end - event.says.start) / 1000));
   if (!event.isOver && Date.now() - event.end < RUNNING_MS) words.push("now");
   return words;
 }

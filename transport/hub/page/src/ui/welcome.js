@@ -24,10 +24,10 @@ export class WelcomeView {
           h("label.button.primary", { htmlFor: "key-file" }, "Import keys"), file),
         h("div.choice", {},
           h("h2", {}, "I am new"),
-          h("p", {}, "Make an owner's keys in this browser, and pair a camera with them afterwards."),
+          h("p", {}, "Make an owner's keys in this browser, and add a camera with them afterwards."),
           h("button", { type: "button", onclick: () => this.#make() }, "Make new keys"),
           this.#made)),
-      h("p.quiet", {}, "What is stored where: your keys stay in this browser until you forget them, and are never sent. Beside them the browser notes which ownership records and how many items it has seen, so that a hub which takes something back is found out. Pictures are only ever in this page's memory. The hub stores what it cannot read, and gets a signature of your viewer key to know whose items to hand out."));
+      h("p.quiet", {}, "What is stored where: your keys, the root key among them, stay in this browser until you forget them, and are never sent. Beside them the browser notes which ownership records and how many items it has seen, so that a hub which takes something back is found out. Pictures are only ever in this page's memory. The hub stores what it cannot read, and gets a signature of your viewer key to know whose items to hand out."));
   }
 
   /** Shows what went wrong. */
@@ -50,10 +50,10 @@ export class WelcomeView {
 
   async #make() {
     const { keys, text } = await makeKeys();
-    const go = h("button.primary", { type: "button", disabled: true, onclick: () => this.#keep(keys) }, "Continue");
+    const go = h("button.primary", { type: "button", disabled: true, onclick: () => this.#goOn(keys) }, "Continue");
     this.#made.replaceChildren(
       h("p", {}, "Your owner ID:"), h("code.id", {}, keys.owner),
-      h("p", {}, "Save the copy now. It has your root key, which is kept nowhere else: without it no camera can be paired, and nothing can be opened once this browser is gone."),
+      h("p", {}, "Save the copy now. It has your root key, which makes cameras yours: without it nothing can be opened, and no camera added or given away, once this browser is gone."),
       h("button", {
         type: "button",
         onclick: () => {
@@ -62,6 +62,11 @@ export class WelcomeView {
         },
       }, "Save the copy"), go);
     this.#made.hidden = false;
+  }
+
+  async #goOn(keys) {
+    location.hash = "#/add";
+    await this.#keep(keys);
   }
 
   async #keep(keys) {

@@ -28,12 +28,13 @@ export const PROTECTIONS = {
 export const PROTECTIONS_SHORT = { 1: "file", 2: "security chip" };
 
 /** What an event was, where it was not just motion. */
-export const CAUSES = { covered: "view blocked", moved: "camera moved" };
+export const CAUSES = { covered: "view blocked", moved: "camera moved", paired: "first picture" };
 
 export const CAUSE_TEXTS = {
   motion: "something moved",
   covered: "something blocked the camera's view",
   moved: "the camera itself was turned or knocked",
+  paired: "nothing moved: the camera became yours, and showed what it sees",
 };
 
 const DROPPED = {
@@ -46,6 +47,7 @@ const DROPPED = {
 
 /** A notice on the time line, as a sentence. */
 export function noticeText({ type, count, kind, reason, delivered }) {
+  if (type === "ended") return "Here your time with this camera ends, by its own word: it was released to another owner, or its button was held. What it records since is not yours, and your keys open none of it.";
   const were = count === 1 ? "was" : "were";
   if (type === "dropped") {
     return `${count} ${kindName(kind, count)} ${were} dropped by the camera: ${DROPPED[reason] ?? `it gives “${reason}” as the reason`}.`;
@@ -117,3 +119,33 @@ export const STATES = {
   live: "Live",
   offline: "Hub not reached",
 };
+
+const FINDINGS = {
+  replayed: "The hub showed an old recording again as if it were a new one.",
+  "dropped-middle": "The hub does not give recordings that your camera delivered.",
+  "withheld-tail": "The hub does not give the newest recordings, which are known to exist.",
+  "swapped-events": "The hub gave a recording of another event than the one asked for.",
+  "swapped-thumbnail": "The hub gave a picture and a recording that do not belong together.",
+  fork: "There are two histories of your camera that contradict one another: its memory was copied, or somebody else has its key.",
+  "rolled-back": "The hub goes back to an older list of who may see your cameras than the one that it gave before.",
+  silent: "The hub says that your camera is connected, but nothing has come from it for more than a quarter of an hour.",
+  misrouted: "The hub gave you a recording that is not yours.",
+};
+
+/** A finding's name, as a sentence for a person. */
+export function findingText(name) {
+  return FINDINGS[name] ?? name;
+}
+
+export const ROLES = { 1: "owner", 2: "viewer", 3: "guest" };
+
+/** What a statement of the household changed, as sentences. */
+export function changeText({ period, dropped, added, removed, altered, renewed, settings }) {
+  const names = (members) => members.map(({ name }) => name).join(", ");
+  return [
+    added.length > 0 && `added ${names(added)}`, removed.length > 0 && `removed ${names(removed)}`,
+    altered.length > 0 && `changed ${names(altered)}`, renewed.length > 0 && `took new keys of ${names(renewed)}`,
+    period > 0 && `began period ${period}`, dropped.length > 0 && `dropped the keys of period ${dropped.join(", ")}`,
+    settings && "set how long periods last and are kept",
+  ].filter(Boolean).join("; ") || "changed nothing";
+}
