@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lensward/lensward/transport/hub/front"
@@ -65,6 +66,37 @@ func (h *Hub) reachable(listen string, got net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
+// maxDeviceAddresses is how many a pairing code holds.
+const maxDeviceAddresses = 4
+
+// deviceAddresses are host:port under which devices reach the HTTPS listener, the one
+// that they are told in URLs first.
+func (h *Hub) deviceAddresses() []string {
+	first := strings.TrimPrefix(h.deviceURL, "https://")
+	_, port, err := net.SplitHostPort(first)
+	if err != nil {
+		return []string{first}
+	}
+	out := []string{first}
+	add := func(hosts ...string) {
+		for _, host := range hosts {
+			if a := net.JoinHostPort(host, port); len(out) < maxDeviceAddresses && !slices.Contains(out, a) {
+				out = append(out, a)
+			}
+		}
+	}
+	if isLoopbackListen(h.options.DeviceListen) {
+		return out
+	}
+	add(h.options.Hosts...)
+	if host, _, err := net.SplitHostPort(h.options.DeviceListen); err == nil && !isUnspecified(host) {
+		add(host)
+	} else {
+		add(machineAddrs()...)
+	}
+	return out
+}
+
 // certHosts are the names in the hub's certificates.
 func (h *Hub) certHosts() []string {
 	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, h.options.Hosts...)
@@ -86,13 +118,14 @@ func (h *Hub) certHosts() []string {
 func (h *Hub) mqttTLS(cert tls.Certificate) *tls.Config {
 	return &tls.Config{
 		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12,
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: h.authority.Pool(),
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: h.deviceCAs(), VerifyConnection: h.roll.verify,
 	}
 }
 
-// deviceTLS asks for nothing: an upload's URL and an enrolment prove themselves.
+// deviceTLS takes whatever certificate is shown, or none: an upload's URL and an enrolment
+// prove themselves, and a renewal judges for itself what has expired.
 func (h *Hub) deviceTLS(cert tls.Certificate) *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert}
 }
 
 // viewerTLS is nil where viewers are served plain HTTP on loopback.

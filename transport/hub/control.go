@@ -14,11 +14,14 @@ const (
 	topicItem   = "item"
 	topicWant   = "want"
 	topicStatus = "status"
+	topicAnswer = "answer"
 	topicDown   = "down"
 )
 
 // upTopics are those that a device publishes to.
-func upTopics() []string { return []string{topicRecord, topicItem, topicWant, topicStatus} }
+func upTopics() []string {
+	return []string{topicRecord, topicItem, topicWant, topicStatus, topicAnswer}
+}
 
 // Limits on what devices send, in bytes.
 const (
@@ -108,6 +111,7 @@ type down struct {
 	URL     string      `json:"url,omitempty"`
 	Expires int64       `json:"expires,omitempty"`
 	Hint    string      `json:"hint,omitempty"` // base64url
+	Letter  b64         `json:"letter,omitempty"`
 }
 
 // The types of message to a device.
@@ -118,6 +122,7 @@ const (
 	downRecordReceipt = "record-receipt"
 	downRecordRefusal = "record-refusal"
 	downHint          = "hint"
+	downLetter        = "letter"
 )
 
 // maxDetail bounds the text of a refusal, so that the message stays within its limit.

@@ -25,7 +25,7 @@ func (h *Hub) startBroker(ctx context.Context, device *tls.Config) (*broker, err
 	o := brokerOptions{
 		listen: h.options.MQTTListen, dir: h.dir.Path("jetstream"), tls: device, gateway: h.options.elsewhere(),
 		sync: h.options.SyncInterval, maxStore: h.options.MaxStore, keys: keys, node: h.node(), cluster: nodes,
-		decide: deviceOf, log: h.log,
+		decide: h.decide, log: h.log,
 	}
 	if h.options.NATS != "" {
 		return useServer(ctx, o, h.options.NATS, h.authority.Pool())

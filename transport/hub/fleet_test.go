@@ -111,13 +111,13 @@ func TestStrangerGetsNoHint(t *testing.T) {
 	}
 }
 
-// mailbox is an outbox that keeps what is sent, and when.
-type mailbox struct {
+// inbox is an outbox that keeps what is sent, and when.
+type inbox struct {
 	mu   sync.Mutex
 	sent map[seal.ID][]time.Time
 }
 
-func (m *mailbox) send(device seal.ID, _ down) error {
+func (m *inbox) send(device seal.ID, _ down) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sent[device] = append(m.sent[device], time.Now())
@@ -127,7 +127,7 @@ func (m *mailbox) send(device seal.ID, _ down) error {
 // office is a survey and its herald without a hub.
 type office struct {
 	*survey
-	box           *mailbox
+	box           *inbox
 	fleet, online atomic.Int64
 	here          atomic.Pointer[[]seal.ID]
 }
@@ -143,7 +143,7 @@ func newOffice(t *testing.T, dir string, admit float64) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &office{box: &mailbox{sent: make(map[seal.ID][]time.Time)}}
+	o := &office{box: &inbox{sent: make(map[seal.ID][]time.Time)}}
 	o.here.Store(new([]seal.ID))
 	herald, err := newHerald(ca, d, o.box, func() []seal.ID { return *o.here.Load() }, log)
 	if err != nil {

@@ -20,11 +20,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"github.com/lensward/lensward/internal/durable"
 	"github.com/lensward/lensward/internal/secret"
@@ -33,6 +33,7 @@ import (
 	"github.com/lensward/lensward/transport/hub/front"
 	"github.com/lensward/lensward/transport/hub/gate"
 	"github.com/lensward/lensward/transport/hub/store"
+	"github.com/lensward/lensward/transport/pairing/mailbox"
 	"github.com/lensward/lensward/transport/seal"
 )
 
@@ -65,8 +66,11 @@ type Options struct {
 	// Page is the viewer page, served at /; nil for none.
 	Page fs.FS
 
-	// EnrolToken, where set, has to come with every enrolment.
+	// EnrolToken, where set, lets in any device that has it, any number of times, and
+	// something has to come with every enrolment.
 	EnrolToken secret.Text
+	// Enrol is what else lets a device in.
+	Enrol EnrolOptions
 	// EnrolRate is how many enrolments a second are answered, over all devices; 0 is 50.
 	EnrolRate float64
 
@@ -95,6 +99,8 @@ type Options struct {
 	// Mixup, from 0 to 1, is the probability with which a viewer is answered with
 	// another owner's or camera's item. Only for showing what viewers make of it.
 	Mixup float64
+	// Lies are other ways to lie to viewers, half the time where that makes sense.
+	Lies []Lie
 	// MixupSeed makes the lies repeatable; 0 is a random seed.
 	MixupSeed uint64
 
@@ -127,6 +133,7 @@ type Hub struct {
 	grantKey  []byte
 	cluster   *cluster.Cluster // nil where the hub stands alone
 	gate      *gate.Gate
+	roll      *roll
 	ready     chan struct{}
 
 	// Set before ready is closed, and never again.
@@ -158,7 +165,7 @@ func New(o Options) (*Hub, error) {
 		return nil, errors.New("set up hub: a node of a cluster cannot be bridged to another broker: each node would take every message")
 	}
 	return &Hub{
-		options: o, log: o.Log, dir: dir, authority: ca, grantKey: key, cluster: nodes, gate: gate.New(o.Connecting), ready: make(chan struct{}),
+		options: o, log: o.Log, dir: dir, authority: ca, grantKey: key, cluster: nodes, gate: gate.New(o.Connecting), roll: newRoll(dir, o.Log), ready: make(chan struct{}),
 	}, nil
 }
 
@@ -181,6 +188,9 @@ func (o *Options) complete() error {
 			return fmt.Errorf("listen address: %w; hint: give host:port", err)
 		}
 	}
+	if err := o.Enrol.complete(); err != nil {
+		return err
+	}
 	if err := o.checkBridge(); err != nil {
 		return err
 	}
@@ -196,6 +206,9 @@ func (o *Options) complete() error {
 	}
 	if o.MixupSeed == 0 {
 		o.MixupSeed = rand.Uint64()
+	}
+	if slices.Contains(o.Lies, LieMixup) && o.Mixup == 0 {
+		o.Mixup = halfTheTime
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -279,7 +292,8 @@ func (h *Hub) serve(ctx context.Context, b *broker, st *store.Store, secured sec
 		return err
 	}
 	m, seen := newMetrics(), newPresence(h.node())
-	viewers := h.newAPI(st, m, seen)
+	letters := &post{store: st, out: natsOutbox{b.conn}, log: h.log}
+	viewers := h.newAPI(st, letters, m, seen)
 	fleet, err := h.newFleet(ctx, b.conn, st, m, seen)
 	if err != nil {
 		return err
@@ -288,22 +302,33 @@ func (h *Hub) serve(ctx context.Context, b *broker, st *store.Store, secured sec
 	if err != nil {
 		return err
 	}
+	if err := h.roll.open(ctx, st, h.evict(b, gateway)); err != nil {
+		return err
+	}
+	enrolment, err := h.enrolment()
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	r := &receiver{
-		store: st, out: natsOutbox{b.conn}, grants: &granter{key: h.grantKey, base: h.deviceURL},
+		store: st, out: natsOutbox{b.conn}, letters: letters, grants: &granter{key: h.grantKey, base: h.deviceURL},
 		presence: seen, metrics: m, log: h.log, pulse: fleet.pulse, recordStored: viewers.review, answered: fleet.answered,
-		behind: fleet.gate.Hold,
+		behind: fleet.gate.Hold, revoked: h.roll.Revoked,
 	}
 	m.gauge("sessions", "Viewers that are signed in.", viewers.sessions.count)
+	m.gauge("devices_revoked", "Devices that the operator has shut out.", h.roll.count)
 	m.gauge("devices_online", "Devices whose session is up, by their own word.", seen.online)
 
 	receiving := make(chan struct{})
 	g.Go(func() error { return r.run(ctx, b.conn, receiving) })
+	g.Go(func() error { return st.Run(ctx) })
+	g.Go(func() error { return h.roll.run(ctx) })
 	g.Go(func() error { return fleet.run(ctx) })
 	g.Go(func() error { return h.keepCompany(ctx, b, st, seen, viewers, fleet.pulse) })
 	g.Go(func() error { return h.keepTickets(ctx, secured) })
+	g.Go(func() error { return st.ListenMail(ctx) })
 	g.Go(func() error {
-		return front.Serve(ctx, front.NewServer(ctx, h.deviceHandler(r, fleet.herald), secured.https, h.log), device)
+		return front.Serve(ctx, front.NewServer(ctx, h.deviceHandler(r, viewers, fleet.herald, enrolment), secured.https, h.log), device)
 	})
 	g.Go(func() error {
 		return front.Serve(ctx, front.NewServer(ctx, h.viewerHandler(viewers), viewerTLS, h.log), viewer)
@@ -321,27 +346,33 @@ func (h *Hub) serve(ctx context.Context, b *broker, st *store.Store, secured sec
 	return g.Wait()
 }
 
-func (h *Hub) newAPI(st *store.Store, m *metrics, seen *presence) *api {
+func (h *Hub) newAPI(st *store.Store, post *post, m *metrics, seen *presence) *api {
 	a := &api{
-		about: about{Name: h.options.Name, Version: h.options.Version, ID: h.ID(), Mixup: h.options.Mixup},
-		id:    h.ID(), shelf: st, store: st, sessions: newSessions(), presence: seen, metrics: m, log: h.log,
+		about: about{Name: h.options.Name, Version: h.options.Version, ID: h.ID(), Mixup: h.options.Mixup, Devices: h.deviceAddresses()},
+		id:    h.ID(), shelf: st, store: st, sessions: newSessions(), mail: newMailroom(st), courier: newCourier(st, post), presence: seen, metrics: m, log: h.log,
 	}
+	a.about.Retention, a.about.Lies = int64((h.options.Retention+time.Second-1)/time.Second), h.options.Lies
 	if h.options.Mixup > 0 {
 		h.log.Warn("this hub lies to its viewers", "mixup", h.options.Mixup)
 		a.shelf = newLiar(st, st, h.options.Mixup, h.options.MixupSeed)
+	}
+	if len(h.options.Lies) > 0 {
+		h.log.Warn("this hub lies to its viewers", "lies", fmt.Sprint(h.options.Lies))
+		a.crook = newCrook(a.shelf, newLiar(st, st, halfTheTime, h.options.MixupSeed), h.options.Lies)
+		a.shelf = a.crook
 	}
 	return a
 }
 
 // deviceHandler is what devices reach by HTTPS.
-func (h *Hub) deviceHandler(r *receiver, hint http.Handler) http.Handler {
+func (h *Hub) deviceHandler(r *receiver, a *api, hint http.Handler, enrolment *authority.Enrolment) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("PUT "+uploadPath, newUploads(r, h.log))
 	mux.Handle("GET /hint", hint)
-	mux.Handle("POST /enrol", &authority.Enrolment{
-		Authority: h.authority, Token: string(h.options.EnrolToken), Log: h.log,
-		Rate: rate.NewLimiter(rate.Limit(h.options.EnrolRate), max(1, int(10*h.options.EnrolRate))),
-	})
+	mux.HandleFunc("GET /ca", h.certificate)
+	mux.HandleFunc("GET /hub", h.whereabouts)
+	a.mailbox(mux, mailbox.DevicePath)
+	enrolment.Handle(mux)
 	return mux
 }
 
@@ -350,7 +381,7 @@ func (h *Hub) viewerHandler(a *api) http.Handler {
 	loopback := isLoopbackListen(h.options.ViewerListen)
 	mux := http.NewServeMux()
 	routes := a.handler(loopback)
-	mux.Handle("/api/", routes)
+	mux.Handle("/api/", a.crook.household(routes))
 	mux.Handle("/metrics", routes)
 	if h.options.Page != nil {
 		mux.Handle("/", http.FileServerFS(h.options.Page))

@@ -3,6 +3,7 @@ package hub
 import (
 	"crypto/tls"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ func TestDeviceReachesOnlyItsOwnTopics(t *testing.T) {
 	for _, qos := range []byte{0, 1} {
 		await(t, "publish elsewhere", la.client.Publish(lb.topic(topicItem), qos, false, it.Bytes()))
 		await(t, "publish elsewhere", la.client.Publish(lb.topic(topicStatus), qos, true, []byte(`{"online":true}`)))
+		await(t, "answer for the other", la.client.Publish(lb.topic(topicAnswer), qos, false, []byte(`{"hash":"`+strings.Repeat("0f", 32)+`","ok":true}`)))
 		await(t, "publish to the other's answers", la.client.Publish(lb.topic(topicDown), qos, true, []byte(`{"type":"receipt"}`)))
 		await(t, "publish to its own answers", la.client.Publish(la.topic(topicDown), qos, true, []byte(`{"type":"receipt"}`)))
 		await(t, "delete a stream", la.client.Publish("$JS/API/STREAM/DELETE/LENSWARD_ITEMS", qos, false, []byte("{}")))
@@ -66,7 +68,7 @@ func (l *link) quiet(t *testing.T) {
 func TestDeviceSubscribesOnlyToItsAnswers(t *testing.T) {
 	_, _, _, la, lb := pair(t)
 	for _, filter := range []string{
-		lb.topic(topicDown), la.topic(topicItem), la.topic("+"), la.topic("#"), "lensward/1/+/down", "#", "+/1/#",
+		lb.topic(topicDown), lb.topic(topicAnswer), la.topic(topicAnswer), la.topic(topicItem), la.topic("+"), la.topic("#"), "lensward/1/+/down", "#", "+/1/#",
 		"$JS/#", "$SYS/#", "ward/#", "_INBOX/#", "$MQTT/#",
 	} {
 		tok := la.client.Subscribe(filter, 0, nil)

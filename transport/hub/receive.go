@@ -57,6 +57,7 @@ func (o natsOutbox) send(device seal.ID, d down) error {
 type receiver struct {
 	store    *store.Store
 	out      outbox
+	letters  *post
 	grants   *granter
 	presence *presence
 	metrics  *metrics
@@ -66,6 +67,8 @@ type receiver struct {
 	behind func(bool)
 	// recordStored is called with the owner of each record that was stored.
 	recordStored func(context.Context, seal.ID)
+	// revoked says that nothing of a device is taken any more.
+	revoked func(device seal.ID) bool
 	// answered is called once a device knows whether its record is stored.
 	answered func(device seal.ID, stored bool) error
 }
@@ -157,24 +160,32 @@ func (r *receiver) handle(ctx context.Context, device seal.ID, topic string, b [
 	r.presence.heard(device, time.Now())
 	r.pulse.begin()
 	log := r.log.With("device", device.String(), "topic", topic)
-	var err error
-	switch topic {
-	case topicRecord:
-		err = r.record(ctx, device, b)
-	case topicItem:
-		err = r.item(ctx, device, b)
-	case topicWant:
-		err = r.want(ctx, device, b)
-	case topicStatus:
-		err = r.status(ctx, device, b)
-	default:
-		err = errors.New("unknown topic")
+	err := errRevoked // its session may outlive its standing
+	if !r.revoked(device) {
+		err = r.take(ctx, device, topic, b)
 	}
 	r.pulse.end(err)
 	if err != nil {
 		r.metrics.dropped.Inc()
 		log.Warn("message dropped", "err", err)
 	}
+}
+
+// take deals with a message of a device that may send it.
+func (r *receiver) take(ctx context.Context, device seal.ID, topic string, b []byte) error {
+	switch topic {
+	case topicRecord:
+		return r.record(ctx, device, b)
+	case topicItem:
+		return r.item(ctx, device, b)
+	case topicWant:
+		return r.want(ctx, device, b)
+	case topicStatus:
+		return r.status(ctx, device, b)
+	case topicAnswer:
+		return r.letters.answer(ctx, device, b)
+	}
+	return errors.New("unknown topic")
 }
 
 // item takes a whole item that came by MQTT and answers with a receipt, a
@@ -262,7 +273,7 @@ func (r *receiver) record(ctx context.Context, device seal.ID, b []byte) error {
 	if err == nil {
 		r.metrics.records.WithLabelValues("stored", "").Inc()
 		r.recordStored(ctx, o.Record.Owner)
-		return errors.Join(r.out.send(device, down{Type: downRecordReceipt, Hash: h}), r.answered(device, true))
+		return errors.Join(r.out.send(device, down{Type: downRecordReceipt, Hash: h}), r.answered(device, true), r.letters.deliver(ctx, o))
 	}
 	reason := recordReason(err)
 	if reason == "" {

@@ -302,7 +302,7 @@ func TestEnrolmentIsRefused(t *testing.T) {
 		{"another's name", request(t, k, idOf(t, other).String()), "sesame", 400},
 		{"no name", request(t, k, ""), "sesame", 400},
 		{"junk", []byte("junk"), "sesame", 400},
-		{"too large", bytes.Repeat([]byte("x"), 9<<10), "sesame", 413},
+		{"too large", bytes.Repeat([]byte("x"), 113<<10), "sesame", 413},
 	} {
 		if got := postEnrol(t, h, tc.body, tc.token).StatusCode; got != tc.want {
 			t.Errorf("%s: %d, not %d", tc.name, got, tc.want)

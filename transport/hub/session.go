@@ -23,6 +23,8 @@ const (
 	maxViewerSessions = 16
 	reportRate        = 200  // a second, for one session
 	reportBurst       = 2000 // at once
+	writeRate         = 20   // a second, for one session
+	writeBurst        = 1000 // at once
 )
 
 // session is a viewer that has signed in.
@@ -32,6 +34,7 @@ type session struct {
 	spki    []byte
 	expires time.Time
 	reports *rate.Limiter
+	writes  *rate.Limiter // of statements, cards, boxes and letters
 
 	token [sha256.Size]byte // the token's hash: the token itself is not kept
 }
@@ -93,7 +96,8 @@ func (s *sessions) open(owner, viewer seal.ID, spki []byte, now, until time.Time
 	token := base64.RawURLEncoding.EncodeToString(secret)
 	n := &session{
 		owner: owner, viewer: viewer, spki: spki, expires: now.Add(sessionLifetime),
-		reports: rate.NewLimiter(reportRate, reportBurst), token: sha256.Sum256([]byte(token)),
+		reports: rate.NewLimiter(reportRate, reportBurst), writes: rate.NewLimiter(writeRate, writeBurst),
+		token: sha256.Sum256([]byte(token)),
 	}
 	if !until.IsZero() && until.Before(n.expires) {
 		n.expires = until

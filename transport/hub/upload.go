@@ -57,6 +57,8 @@ func (u *uploads) put(w http.ResponseWriter, r *http.Request) error {
 		return answer(http.StatusBadRequest, "", "%v", err)
 	case err != nil:
 		return answer(http.StatusForbidden, "ask for another grant", "%v", err)
+	case u.receiver.revoked(g.ref.Device):
+		return answer(http.StatusForbidden, "ask the fleet's operator", "%v", errRevoked)
 	case r.ContentLength < 0:
 		return answer(http.StatusLengthRequired, "", "the request has no Content-Length")
 	case r.ContentLength != g.size:

@@ -155,7 +155,7 @@ func (h *hubProcess) run(ctx context.Context) error {
 	ready := make(chan struct{})
 	h.child = child{cmd: &exec.Cmd{Stdout: &awaited{word: "viewers ", seen: sync.OnceFunc(func() { close(ready) })}}}
 	err := h.start("hub", h.program, "hub", "--state", h.dir, "--log", "warn", "--mixup", fmt.Sprint(h.mixup),
-		"--mqtt", h.mqtt, "--devices", h.devices, "--listen", h.viewers, "--enrol-rate", "1000000")
+		"--mqtt", h.mqtt, "--devices", h.devices, "--listen", h.viewers, "--enrol-rate", "1000000", "--enrol", "open")
 	if err != nil {
 		return err
 	}

@@ -194,6 +194,11 @@ func (s *rivalSession) PublishStatus(ctx context.Context, st transport.Status) e
 	return s.publishJSON(ctx, mqtt.TopicStatus, st)
 }
 
+// PublishAnswer says what became of a letter.
+func (s *rivalSession) PublishAnswer(ctx context.Context, a transport.Answer) error {
+	return s.publishJSON(ctx, mqtt.TopicAnswer, a)
+}
+
 // Down gives the hub's messages.
 func (s *rivalSession) Down() <-chan transport.Message { return s.down }
 

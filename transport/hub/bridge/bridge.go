@@ -203,7 +203,7 @@ func (s *session) greet() error {
 }
 
 // upward are the last words of the topics on which devices speak.
-func upward() []string { return []string{"record", "item", "want", "status"} }
+func upward() []string { return []string{"record", "item", "want", "status", "answer"} }
 
 // serve carries messages until the connection ends or ctx does.
 func (s *session) serve(ctx context.Context) error {

@@ -143,7 +143,9 @@ func newWorld(t *testing.T) *world {
 	ca, err := authority.Open(dir)
 	must(t, err)
 	w := &world{t: t, broker: newMosquitto(t, ca), owner: newKey(t)}
-	w.hub, err = hub.New(hub.Options{Dir: state, Bridge: w.broker.address, SyncInterval: time.Hour, Log: logger(t)})
+	w.hub, err = hub.New(hub.Options{
+		Dir: state, Bridge: w.broker.address, SyncInterval: time.Hour, Log: logger(t), Enrol: hub.EnrolOptions{Admission: authority.AdmitAny},
+	})
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -39,6 +39,7 @@ pattern write lensward/1/%u/record
 pattern write lensward/1/%u/item
 pattern write lensward/1/%u/want
 pattern write lensward/1/%u/status
+pattern write lensward/1/%u/answer
 pattern read lensward/1/%u/down
 
 # The hub hears all cameras and answers them.
@@ -47,6 +48,7 @@ topic read lensward/1/+/record
 topic read lensward/1/+/item
 topic read lensward/1/+/want
 topic read lensward/1/+/status
+topic read lensward/1/+/answer
 topic write lensward/1/+/down
 `
 

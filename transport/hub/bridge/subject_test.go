@@ -11,7 +11,7 @@ import (
 func FuzzSubject(f *testing.F) {
 	id := seal.ID{7}.String()
 	for _, topic := range []string{
-		"lensward/1/" + id + "/item", "lensward/1/" + id + "/down", "lensward/1/+/item", "lensward/1/*/item", "lensward/1/>/item",
+		"lensward/1/" + id + "/item", "lensward/1/" + id + "/answer", "lensward/1/" + id + "/down", "lensward/1/+/item", "lensward/1/*/item", "lensward/1/>/item",
 		"lensward/1/" + id + "/item/", "lensward/2/" + id + "/item", "lensward/1/" + id + ".x/item", "$SYS/broker", "", "lensward.1." + id + ".item",
 	} {
 		f.Add(topic)

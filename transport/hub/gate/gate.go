@@ -133,8 +133,14 @@ func (g *Gate) Guard(base *tls.Config) *tls.Config {
 		if err != nil {
 			return nil, err
 		}
+		check := inner.VerifyConnection
 		inner = inner.Clone()
-		inner.VerifyConnection = func(cs tls.ConnectionState) error { return g.identify(v, cs) }
+		inner.VerifyConnection = func(cs tls.ConnectionState) error {
+			if err := g.identify(v, cs); err != nil || check == nil {
+				return err
+			}
+			return check(cs)
+		}
 		return inner, nil
 	}
 	return outer

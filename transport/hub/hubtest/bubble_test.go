@@ -22,6 +22,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/lensward/lensward/transport/hub"
+	"github.com/lensward/lensward/transport/hub/authority"
 	"github.com/lensward/lensward/transport/hub/hubtest"
 	"github.com/lensward/lensward/transport/seal"
 )
@@ -38,6 +39,7 @@ func start(t *testing.T, dir string) *world {
 	w := &world{mqtt: hubtest.Listen("hub:8883"), device: hubtest.Listen("hub:8443"), viewer: hubtest.Listen("hub:8080")}
 	h, err := hub.New(hub.Options{
 		Dir: dir, Gateway: hubtest.NewGateway(w.mqtt), DeviceListener: w.device, ViewerListener: w.viewer,
+		Enrol: hub.EnrolOptions{Admission: authority.AdmitAny},
 	})
 	if err != nil {
 		t.Fatal(err)

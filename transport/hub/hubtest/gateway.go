@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lensward/lensward/transport/hub/authority"
+	"github.com/lensward/lensward/transport/seal"
 )
 
 // MQTT 3.1.1's return codes (sections 3.2.2.3 and 3.9.3).
@@ -69,6 +70,15 @@ func (g *Gateway) take(s *session) {
 	g.mu.Unlock()
 	if old != nil {
 		_ = old.raw.Close()
+	}
+}
+
+// Evict ends a device's session.
+func (g *Gateway) Evict(device seal.ID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.sessions[device.String()]; s != nil {
+		_ = s.raw.Close() // it may have ended by itself
 	}
 }
 
@@ -191,7 +201,7 @@ func (s *session) publish(p *packets.PublishPacket) {
 	switch {
 	case !ok:
 		return
-	case topic == "record" || topic == "item" || topic == "want" || topic == "status":
+	case topic == "record" || topic == "item" || topic == "want" || topic == "status" || topic == "answer":
 		// Lost if the broker is gone, as anything at QoS 0.
 		_ = s.conn.Publish("lensward.1."+s.id+"."+topic, p.Payload)
 	}

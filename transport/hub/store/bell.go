@@ -18,9 +18,9 @@ type ring struct {
 	waiters int
 }
 
-// Changed returns a channel that is closed when the next item of this owner is
-// stored, and what gives the channel up. Only items stored through this Store
-// count.
+// Changed returns a channel that is closed when the next item of this owner has been
+// stored, at whatever hub, and is in the time line of this one, and what gives the
+// channel up. Nothing closes it where Run does not run.
 func (s *Store) Changed(owner seal.ID) (<-chan struct{}, func()) {
 	return s.bell.wait(owner)
 }

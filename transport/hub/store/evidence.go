@@ -21,7 +21,7 @@ const headerReason = "Ward-Reason"
 func (s *Store) PutFork(ctx context.Context, device seal.ID, h seal.Hash, signed []byte) error {
 	m := nats.NewMsg(fmt.Sprintf("ward.fork.%s.%s", device, h))
 	m.Data = signed
-	if err := s.create(ctx, m); err != nil && !errors.Is(err, ErrFork) {
+	if _, err := s.create(ctx, m); err != nil && !errors.Is(err, ErrFork) {
 		return fmt.Errorf("keep fork of device %s: %w", device.Short(), err)
 	}
 	return nil
@@ -33,7 +33,7 @@ func (s *Store) PutReport(ctx context.Context, reporter seal.ID, it *seal.Item, 
 	m := nats.NewMsg(fmt.Sprintf("ward.report.%s.%s", reporter, it.Hash()))
 	m.Header.Set(headerReason, string(reason))
 	m.Data = it.Envelope
-	err := s.create(ctx, m)
+	_, err := s.create(ctx, m)
 	if errors.Is(err, ErrFork) {
 		return false, nil
 	}

@@ -20,9 +20,20 @@ type Row struct {
 	Envelope []byte
 }
 
-// itemSubject is an item's place. owner may be the wildcard "*".
-func itemSubject(owner string, r seal.Ref) string {
-	return fmt.Sprintf("ward.item.%s.%s.%d.%d.%d", owner, r.Device, r.Epoch, r.Chain, r.Seq)
+// itemSubject is an item's place.
+func itemSubject(r seal.Ref) string {
+	return fmt.Sprintf("ward.item.%s.%d.%d.%d", r.Device, r.Epoch, r.Chain, r.Seq)
+}
+
+// itemMessage is an item as it stands in its place: a clip without its body.
+func itemMessage(it *seal.Item) *nats.Msg {
+	m := nats.NewMsg(itemSubject(it.Header.Ref()))
+	m.Header.Set(headerOwner, it.Header.Owner.String())
+	m.Data = it.Envelope
+	if it.Header.Kind != seal.KindClip {
+		m.Data = it.Bytes()
+	}
+	return m
 }
 
 func bodySubject(h seal.Hash, n int) string { return fmt.Sprintf("ward.body.%s.%d", h, n) }
@@ -30,8 +41,7 @@ func bodySubject(h seal.Hash, n int) string { return fmt.Sprintf("ward.body.%s.%
 // PutItem stores a verified item in its place, once. It returns nil if the same
 // item stands there already, and ErrFork if another does: that other stays.
 func (s *Store) PutItem(ctx context.Context, it *seal.Item) error {
-	owner, ref := it.Header.Owner, it.Header.Ref()
-	m := nats.NewMsg(itemSubject(owner.String(), ref))
+	ref, m := it.Header.Ref(), itemMessage(it)
 	if it.Header.Kind == seal.KindClip {
 		// A device sends what it was not told of as stored: look before writing it all again.
 		if held, err := s.Holds(ctx, ref, it.Hash()); err != nil || held {
@@ -40,15 +50,11 @@ func (s *Store) PutItem(ctx context.Context, it *seal.Item) error {
 		if err := s.putBody(ctx, it); err != nil {
 			return fmt.Errorf("store body of item %s: %w", ref, err)
 		}
-		m.Data = it.Envelope
-	} else {
-		m.Data = it.Bytes()
 	}
 	for {
-		err := s.create(ctx, m)
+		cursor, err := s.create(ctx, m)
 		if err == nil {
-			s.bell.ringFor(owner)
-			s.tell(noteItem, owner)
+			s.tail.note(cursor)
 			return nil
 		}
 		if !errors.Is(err, ErrFork) {
@@ -97,7 +103,7 @@ func (s *Store) Holds(ctx context.Context, ref seal.Ref, h seal.Hash) (bool, err
 
 // standing is the hash of the item that stands in a place, or ErrNotFound.
 func (s *Store) standing(ctx context.Context, ref seal.Ref) (seal.Hash, error) {
-	m, err := s.last(ctx, s.items, itemSubject("*", ref))
+	m, err := s.last(ctx, s.items, itemSubject(ref))
 	if err != nil {
 		return seal.Hash{}, fmt.Errorf("look for item %s: %w", ref, err)
 	}
@@ -105,17 +111,25 @@ func (s *Store) standing(ctx context.Context, ref seal.Ref) (seal.Hash, error) {
 	if err != nil {
 		return seal.Hash{}, fmt.Errorf("look for item %s: %w", ref, err)
 	}
+	s.tail.note(m.Sequence)
 	return it.Hash(), nil
 }
 
-// Item is an item's bytes, envelope and body, or ErrNotFound. It looks among
-// this owner's items only.
+// Item is an item's bytes, envelope and body, or ErrNotFound: so it is as well if another
+// owner's item stands in that place.
 func (s *Store) Item(ctx context.Context, owner seal.ID, ref seal.Ref) ([]byte, error) {
-	m, err := s.last(ctx, s.items, itemSubject(owner.String(), ref))
+	m, err := s.last(ctx, s.items, itemSubject(ref))
 	if err != nil {
 		return nil, fmt.Errorf("read item %s: %w", ref, err)
 	}
-	b, err := s.whole(ctx, m.Data)
+	it, err := parseStored(m.Data)
+	if err == nil && it.Header.Owner != owner {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read item %s: %w", ref, err)
+	}
+	b, err := s.whole(ctx, it, m.Data)
 	if err != nil {
 		return nil, fmt.Errorf("read item %s: %w", ref, err)
 	}
@@ -123,11 +137,7 @@ func (s *Store) Item(ctx context.Context, owner seal.ID, ref seal.Ref) ([]byte, 
 }
 
 // whole adds a clip's body to its stored envelope.
-func (s *Store) whole(ctx context.Context, data []byte) ([]byte, error) {
-	it, err := parseStored(data)
-	if err != nil {
-		return nil, err
-	}
+func (s *Store) whole(ctx context.Context, it *seal.Item, data []byte) ([]byte, error) {
 	if it.Header.Kind != seal.KindClip {
 		return data, nil
 	}
@@ -146,59 +156,26 @@ func (s *Store) whole(ctx context.Context, data []byte) ([]byte, error) {
 	return b, nil
 }
 
-// Timeline is up to limit rows of an owner's items after a cursor, in the order
-// in which they were stored, and the cursor to go on from.
-func (s *Store) Timeline(ctx context.Context, owner seal.ID, after uint64, limit int) ([]Row, uint64, error) {
-	filter := "ward.item." + owner.String() + ".>"
-	var rows []Row
-	for len(rows) < limit {
-		row, _, err := s.next(ctx, filter, after)
-		if errors.Is(err, ErrNotFound) {
-			break
-		}
-		if err != nil {
-			return nil, after, fmt.Errorf("read timeline after %d: %w", after, err)
-		}
-		rows, after = append(rows, row), row.Cursor
-	}
-	return rows, after, nil
-}
-
 // Sample is the first stored item after a cursor, of whatever owner: its row and
 // its whole bytes. It returns ErrNotFound after the last.
 func (s *Store) Sample(ctx context.Context, after uint64) (Row, []byte, error) {
-	row, data, err := s.next(ctx, "ward.item.>", after)
+	m, err := s.following(ctx, s.items, after+1, ">")
 	if err != nil {
 		return Row{}, nil, fmt.Errorf("read item after cursor %d: %w", after, err)
 	}
-	b, err := s.whole(ctx, data)
+	it, err := parseStored(m.Data)
 	if err != nil {
-		return Row{}, nil, fmt.Errorf("read item at cursor %d: %w", row.Cursor, err)
+		return Row{}, nil, fmt.Errorf("read item at cursor %d: %w", m.Sequence, err)
 	}
-	return row, b, nil
+	b, err := s.whole(ctx, it, m.Data)
+	if err != nil {
+		return Row{}, nil, fmt.Errorf("read item at cursor %d: %w", m.Sequence, err)
+	}
+	return Row{Cursor: m.Sequence, Envelope: it.Envelope}, b, nil
 }
 
-// Last is the cursor of the newest item of all, 0 if there is none.
-func (s *Store) Last(ctx context.Context) (uint64, error) {
-	info, err := s.items.Info(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("read state of stream %s: %w", streamItems, err)
-	}
-	return info.State.LastSeq, nil
-}
-
-// next is the first item after a cursor whose subject matches.
-func (s *Store) next(ctx context.Context, filter string, after uint64) (Row, []byte, error) {
-	m, err := s.following(ctx, s.items, after+1, filter)
-	if err != nil {
-		return Row{}, nil, err
-	}
-	st, _, err := statement.Parse(m.Data, seal.MaxEnvelope)
-	if err != nil {
-		return Row{}, nil, fmt.Errorf("at cursor %d: %w", m.Sequence, err)
-	}
-	return Row{Cursor: m.Sequence, Envelope: st.Envelope}, m.Data, nil
-}
+// Last is the cursor of the newest item of all that this node knows of, 0 if there is none.
+func (s *Store) Last() uint64 { return s.tail.last() }
 
 // parseStored reads the envelope at the front of a stored message.
 func parseStored(data []byte) (*seal.Item, error) {

@@ -11,42 +11,34 @@ import (
 	"github.com/lensward/lensward/transport/seal"
 )
 
-// What the hubs of a cluster tell one another, in messages that nobody keeps: that
-// something of an owner's was stored.
-const (
-	noteItem   = "item"
-	noteRecord = "record"
-)
+// noteRecord is the subject of what the hubs of a cluster tell one another, in messages
+// that nobody keeps: that a record of an owner's was stored.
+const noteRecord = "ward.note.record."
 
-// tell has the other hubs know. One that does not hear of it finds out later.
-func (s *Store) tell(what string, owner seal.ID) {
+// tellRecord has the other hubs know. One that does not hear of it finds out later.
+func (s *Store) tellRecord(owner seal.ID) {
 	if s.options.Replicas == 1 {
 		return
 	}
-	if err := s.js.Conn().Publish("ward.note."+what+"."+owner.String(), nil); err != nil {
-		s.options.Log.Warn("other hubs not told", "what", what, "err", err)
+	if err := s.js.Conn().Publish(noteRecord+owner.String(), nil); err != nil {
+		s.options.Log.Warn("other hubs not told of a record", "err", err)
 	}
 }
 
-// Listen wakes those who wait for an owner's next item when another hub of the cluster
-// stored it, and calls record with the owner of each record that another hub stored,
-// until ctx ends.
+// Listen calls record with the owner of each record that another hub of the cluster
+// stored, until ctx ends.
 func (s *Store) Listen(ctx context.Context, record func(context.Context, seal.ID)) error {
 	if s.options.Replicas == 1 {
 		<-ctx.Done()
 		return nil
 	}
-	sub, err := s.js.Conn().Subscribe("ward.note.*.*", func(m *nats.Msg) {
-		what, owner, _ := strings.Cut(strings.TrimPrefix(m.Subject, "ward.note."), ".")
-		id, err := seal.ParseID(owner)
-		switch {
-		case err != nil:
+	sub, err := s.js.Conn().Subscribe(noteRecord+"*", func(m *nats.Msg) {
+		id, err := seal.ParseID(strings.TrimPrefix(m.Subject, noteRecord))
+		if err != nil {
 			s.options.Log.Warn("note of another hub dropped", "err", err)
-		case what == noteItem:
-			s.bell.ringFor(id)
-		case what == noteRecord:
-			record(ctx, id)
+			return
 		}
+		record(ctx, id)
 	})
 	if err != nil {
 		return fmt.Errorf("listen to other hubs: %w", err)

@@ -52,13 +52,9 @@ func (s *Store) again(ctx context.Context, do func(context.Context) error) error
 // majority takes a write.
 func (s *Store) catchUp(ctx context.Context) error {
 	told := false
-	for _, st := range []jetstream.Stream{s.items, s.bodies, s.records, s.seen, s.evidence} {
+	for _, k := range s.streams() {
 		for {
-			var info *jetstream.StreamInfo
-			err := s.again(ctx, func(ctx context.Context) (err error) {
-				info, err = st.Info(ctx)
-				return err
-			})
+			info, err := s.info(ctx, *k.stream)
 			if err != nil {
 				return err
 			}
@@ -75,6 +71,15 @@ func (s *Store) catchUp(ctx context.Context) error {
 		}
 	}
 	return s.PutAlive(ctx)
+}
+
+// info is what a stream's leader says of it.
+func (s *Store) info(ctx context.Context, st jetstream.Stream, opts ...jetstream.StreamInfoOpt) (info *jetstream.StreamInfo, err error) {
+	err = s.again(ctx, func(ctx context.Context) (err error) {
+		info, err = st.Info(ctx, opts...)
+		return err
+	})
+	return info, err
 }
 
 // isCurrent says that a node has all of a stream, or none because others keep it.
@@ -138,6 +143,27 @@ func (s *Store) last(ctx context.Context, st jetstream.Stream, subject string) (
 		return nil, ErrNotFound
 	}
 	return s.newest(ctx, st, subject)
+}
+
+// at is the message with a sequence number, or ErrNotFound. That it is not there is the
+// word of a majority.
+func (s *Store) at(ctx context.Context, st jetstream.Stream, seq uint64) (*jetstream.RawStreamMsg, error) {
+	one, cancel := context.WithTimeout(ctx, glance)
+	m, err := st.GetMsg(one, seq)
+	cancel()
+	if err == nil {
+		return m, nil
+	}
+	if s.options.Replicas == 1 && errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, ErrNotFound
+	}
+	m, err = s.ask(ctx, st, question{Seq: seq})
+	if errors.Is(err, ErrNotFound) && s.options.Replicas > 1 {
+		if err = s.Probe(ctx); err == nil {
+			m, err = s.ask(ctx, st, question{Seq: seq})
+		}
+	}
+	return m, err
 }
 
 // newest is the newest message at a subject as the stream's leader has it, or ErrNotFound.

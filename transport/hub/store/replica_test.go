@@ -85,7 +85,9 @@ func run(t *testing.T, nodes []*node) {
 			}
 			if err != nil {
 				t.Error(err)
+				return
 			}
+			running(t, n.Store)
 		})
 	}
 	all.Wait()
@@ -100,6 +102,8 @@ func TestCluster(t *testing.T) {
 	t.Run("has what it acknowledged", func(t *testing.T) { clusterHasWhatItAcknowledged(t, nodes) })
 	t.Run("stores once", func(t *testing.T) { clusterStoresOnce(t, nodes) })
 	t.Run("keeps the newest record", func(t *testing.T) { clusterKeepsTheNewestRecord(t, nodes) })
+	t.Run("rings", func(t *testing.T) { clusterRings(t, nodes) })
+	t.Run("without follower", func(t *testing.T) { clusterWithoutFollower(t, nodes) })
 	t.Run("without majority", func(t *testing.T) { clusterWithoutMajority(t, nodes) })
 }
 

@@ -111,34 +111,17 @@ func (s *Store) Watch(ctx context.Context, see func(Sight)) error {
 		<-ctx.Done()
 		return nil
 	}
-	// It finds its way by itself when its server is lost.
-	var consumer jetstream.Consumer
-	err := s.again(ctx, func(ctx context.Context) (err error) {
-		consumer, err = s.seen.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
-		return err
-	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("watch the other nodes: %w", err)
-	}
-	reading, err := consumer.Consume(func(m jetstream.Msg) {
+	err := s.read(ctx, s.seen, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}, func(m jetstream.Msg) {
 		sight, err := parseSight(m)
 		if err != nil {
 			s.options.Log.Warn("word of another node dropped", "subject", m.Subject(), "err", err)
 			return
 		}
 		see(sight)
-	}, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		s.options.Log.Debug("watching the other nodes", "err", err) // it goes on by itself
-	}))
+	})
 	if err != nil {
 		return fmt.Errorf("watch the other nodes: %w", err)
 	}
-	<-ctx.Done()
-	reading.Stop()
-	<-reading.Closed()
 	return nil
 }
 

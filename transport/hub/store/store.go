@@ -4,8 +4,9 @@
 // It owns the streams, their subjects, and the rules that what stands in a place
 // is never replaced and that what it has acknowledged is written. It never
 // verifies a signature: what is put here has been verified. Subjects are made of
-// signed values alone, so that there is no table to say whose anything is
-// (docs/ref/hub-protocol.md, "What a hub keeps").
+// signed values alone, and whose a thing is is read in its signed header whenever it is
+// given out: there is no table that could say otherwise (docs/ref/hub-protocol.md, "What
+// a hub keeps").
 package store
 
 import (
@@ -19,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
 )
 
@@ -27,6 +29,7 @@ const (
 	streamItems    = "LENSWARD_ITEMS"
 	streamBodies   = "LENSWARD_BODIES"
 	streamRecords  = "LENSWARD_RECORDS"
+	streamOwned    = "LENSWARD_OWNED"
 	streamSeen     = "LENSWARD_SEEN"
 	streamEvidence = "LENSWARD_EVIDENCE"
 )
@@ -36,6 +39,9 @@ const MaxMessage = 136 << 10
 
 const (
 	chunkSize = 128 << 10 // bytes of a clip's body in one message
+
+	tailItems   = 256 << 10 // items that the tail knows: 9 MB with 13,000 owners
+	memoRecords = 16 << 10  // ownership records that are kept in memory
 
 	evidenceMessages = 100_000
 	evidenceBytes    = 32 << 20
@@ -73,9 +79,14 @@ type Store struct {
 	items    jetstream.Stream
 	bodies   jetstream.Stream
 	records  jetstream.Stream
+	owned    jetstream.Stream
 	seen     jetstream.Stream
 	evidence jetstream.Stream
+	courier  // the streams of what is neither item nor record
 	bell     bell
+	tail     *tail
+	parsed   memo[string, *ownership.Ownership] // records that were read, by their hash
+	known    memo[recordKey, struct{}]          // records that are in their stream
 }
 
 // Open makes the streams, or finds them as they were left. In a cluster it waits until
@@ -89,10 +100,40 @@ func Open(ctx context.Context, js jetstream.JetStream, o Options) (*Store, error
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{options: o, run: rand.Text(), js: js, bell: bell{rings: make(map[seal.ID]*ring)}}
+	s := &Store{
+		options: o, run: rand.Text(), js: js, bell: bell{rings: make(map[seal.ID]*ring)}, tail: newTail(tailItems),
+		parsed: memo[string, *ownership.Ownership]{most: memoRecords}, known: memo[recordKey, struct{}]{most: memoRecords},
+	}
+	for _, k := range s.streams() {
+		var err error
+		if *k.stream, err = s.openStream(ctx, k.config); err != nil {
+			return nil, fmt.Errorf("open stream %s: %w", k.config.Name, err)
+		}
+	}
+	if o.Replicas > 1 {
+		if err := s.catchUp(ctx); err != nil {
+			return nil, fmt.Errorf("catch up with the cluster: %w", err)
+		}
+	}
+	st, err := s.itemsState(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s.tail.begin(st.FirstSeq, st.LastSeq)
+	return s, nil
+}
+
+// kept is a stream and where the store has it.
+type kept struct {
+	config jetstream.StreamConfig
+	stream *jetstream.Stream
+}
+
+// streams are those that a store keeps, in the order in which they are made.
+func (s *Store) streams() []kept {
 	once := func(name string, subjects ...string) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
-			Name: name, Subjects: subjects, Storage: jetstream.FileStorage, AllowDirect: true, Replicas: o.Replicas,
+			Name: name, Subjects: subjects, Storage: jetstream.FileStorage, AllowDirect: true, Replicas: s.options.Replicas,
 			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
 		}
 	}
@@ -103,28 +144,18 @@ func Open(ctx context.Context, js jetstream.JetStream, o Options) (*Store, error
 	}
 	items := once(streamItems, "ward.item.>")
 	bodies := latest(streamBodies, "ward.body.>")
-	items.MaxAge, bodies.MaxAge = o.Retention, o.Retention
+	items.MaxAge, bodies.MaxAge = s.options.Retention, s.options.Retention
 	evidence := latest(streamEvidence, "ward.fork.>", "ward.report.>")
 	evidence.MaxMsgs, evidence.MaxBytes = evidenceMessages, evidenceBytes
 
-	for _, st := range []struct {
-		config jetstream.StreamConfig
-		dst    *jetstream.Stream
-	}{
-		{items, &s.items}, {bodies, &s.bodies}, {once(streamRecords, "ward.record.>"), &s.records},
-		{latest(streamSeen, "ward.seen.*", "ward.alive.*"), &s.seen}, {evidence, &s.evidence},
-	} {
-		var err error
-		if *st.dst, err = s.openStream(ctx, st.config); err != nil {
-			return nil, fmt.Errorf("open stream %s: %w", st.config.Name, err)
-		}
-	}
-	if o.Replicas > 1 {
-		if err := s.catchUp(ctx); err != nil {
-			return nil, fmt.Errorf("catch up with the cluster: %w", err)
-		}
-	}
-	return s, nil
+	return append(s.courier.streams(s.options.Replicas), []kept{
+		{items, &s.items},
+		{bodies, &s.bodies},
+		{once(streamRecords, "ward.record.>"), &s.records},
+		{latest(streamOwned, "ward.owned.*.*"), &s.owned},
+		{latest(streamSeen, "ward.seen.*", "ward.alive.*"), &s.seen},
+		{evidence, &s.evidence},
+	}...)
 }
 
 // openStream makes a stream, finds it, or changes it to c. The other nodes of a cluster
@@ -157,17 +188,18 @@ func (s *Store) openOnce(ctx context.Context, c jetstream.StreamConfig) (jetstre
 	return st, err
 }
 
-// create writes a message to a subject that must be free. It returns ErrFork if
-// it is not; the caller looks whether the same stands there.
-func (s *Store) create(ctx context.Context, m *nats.Msg, expect ...jetstream.PublishOpt) error {
+// create writes a message to a subject that must be free, and returns its number in the
+// stream. It returns ErrFork if the subject is not; the caller looks whether the same
+// stands there.
+func (s *Store) create(ctx context.Context, m *nats.Msg, expect ...jetstream.PublishOpt) (uint64, error) {
 	if len(expect) == 0 {
 		expect = []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(0)}
 	}
-	_, err := s.publish(ctx, m, expect...)
+	seq, err := s.publish(ctx, m, expect...)
 	if isTaken(err) {
-		return ErrFork
+		return 0, ErrFork
 	}
-	return err
+	return seq, err
 }
 
 // isTaken tells the broker's "the condition does not hold" from failures. A cluster says
