@@ -20,6 +20,7 @@ import (
 	"github.com/lensward/lensward/agent/control"
 	"github.com/lensward/lensward/agent/device"
 	"github.com/lensward/lensward/agent/health"
+	"github.com/lensward/lensward/agent/pairing"
 	"github.com/lensward/lensward/agent/recorder"
 	"github.com/lensward/lensward/capture"
 	"github.com/lensward/lensward/capture/source"
@@ -67,6 +68,17 @@ type Agent struct {
 	device *device.Device
 	health health.Board
 	began  time.Time
+	// custody says for whom is recorded; elsewhere that the hub is another than the owner
+	// before had.
+	custody   custody
+	elsewhere bool
+	// named is the hub of the configuration; config.Hub may be one that a code named.
+	named   config.Hub
+	pairing *pairing.Pairing
+	board   *board
+	moved   chan struct{} // has an element when a code has named a hub
+	// unseen is the epoch of a pairing by code whose owner has no picture yet, else 0.
+	unseen atomic.Uint64
 	// recorded is closed when a source that ends has ended and all that it gave is in
 	// the spool.
 	recorded chan struct{}
@@ -77,6 +89,7 @@ type Agent struct {
 	recorder atomic.Pointer[recorder.Recorder]
 	appended atomic.Uint64
 	refused  atomic.Uint64
+	greeted  uint64 // the sessions whose connect a checkpoint told of: the delivery loop's alone
 }
 
 // New opens the device's state directory. Close gives it back. While the device's key is
@@ -92,7 +105,7 @@ func New(ctx context.Context, c config.Config, o Options) (*Agent, error) {
 		return nil, fmt.Errorf("make agent: %w", err)
 	}
 	a := &Agent{
-		config: c, opts: o, device: dev, began: time.Now(), recorded: make(chan struct{}),
+		config: c, opts: o, device: dev, began: time.Now(), recorded: make(chan struct{}), named: c.Hub, moved: make(chan struct{}, 1),
 		log: o.Log.With("device", dev.ID().Short()),
 	}
 	if a.opts.OpenSource == nil {
@@ -102,6 +115,7 @@ func New(ctx context.Context, c config.Config, o Options) (*Agent, error) {
 		}
 		a.opts.OpenSource = opener.Open
 	}
+	a.board = a.openPairing()
 	return a, nil
 }
 
@@ -124,20 +138,36 @@ func (a *Agent) Run(ctx context.Context) error {
 	if !a.opts.NoControl {
 		g.Go(func() error { return control.NewServer(a.config.State.Dir, a).Run(ctx) })
 	}
+	g.Go(func() error { return a.board.Run(ctx) })
 	g.Go(func() error {
 		if err := a.awaitOwner(ctx); err != nil {
 			return err
 		}
-		return a.pipeline(ctx)
+		return a.live(ctx)
 	})
 	err := g.Wait()
 	a.log.Info("agent stops", "cause", err)
 	return err
 }
 
-// awaitOwner returns once the camera has an owner. Until then it takes no picture:
-// there is nobody to encrypt it to.
+// awaitOwner returns once the camera has an owner. Until then its lens looks for a code,
+// and no picture is kept: there is nobody to encrypt it to.
 func (a *Agent) awaitOwner(ctx context.Context) error {
+	if a.Known() != nil {
+		return nil
+	}
+	looking, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- a.look(looking) }()
+	err := a.untilOwned(ctx)
+	stop()
+	// What ails the camera it says by conditions; the pipeline opens it again.
+	<-ended
+	return err
+}
+
+// untilOwned says what is missing until it is there.
+func (a *Agent) untilOwned(ctx context.Context) error {
 	for {
 		changed := a.device.Changed()
 		_, err := a.device.Ownership()
@@ -152,8 +182,8 @@ func (a *Agent) awaitOwner(ctx context.Context) error {
 		if cause, lost := a.device.KeyLost(); lost {
 			a.health.Set("key-lost", health.Failure, cause)
 		}
-		if a.health.Set("unpaired", health.Failure, "no owner yet; hint: lensctl pair") {
-			a.log.Warn("this camera has no owner yet; hint: run lensctl pair --state DIR --owner DIR")
+		if a.health.Set("unpaired", health.Failure, "no owner yet; hint: show the camera a pairing code, or run lensctl pair") {
+			a.log.Warn("this camera has no owner yet; hint: show it the code of the owner's page, or run lensctl pair --state DIR --owner DIR")
 		}
 		select {
 		case <-ctx.Done():

@@ -11,10 +11,11 @@ import (
 	"net/url"
 	"os"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/lensward/lensward/agent/health"
 	"github.com/lensward/lensward/transport"
 	"github.com/lensward/lensward/transport/blob"
-	"github.com/lensward/lensward/transport/enrol"
 	"github.com/lensward/lensward/transport/hint"
 	"github.com/lensward/lensward/transport/mqtt"
 	"github.com/lensward/lensward/transport/recovery"
@@ -91,9 +92,13 @@ func (a *Agent) openUplink() (*Uplink, error) {
 		return nil, err
 	}
 	link := newLink(route.Known)
+	certificates, err := a.newCertificates(&tls.Config{RootCAs: ca.pool, MinVersion: tls.VersionTLS13})
+	if err != nil {
+		return nil, err
+	}
 	up := &Uplink{
-		Dialer: &enrolledDialer{agent: a, pool: ca.pool, route: route}, Uploader: uploader,
-		Offline: link.Offline, Run: link.Run, Address: route.Last,
+		Dialer: &enrolledDialer{agent: a, certificates: certificates, route: route}, Uploader: uploader,
+		Offline: link.Offline, Run: together(link.Run, certificates.renewal.Run), Address: route.Last,
 	}
 	return up, a.openHints(up, ca)
 }
@@ -124,11 +129,10 @@ const ticketCache = 16
 // and asks for it first where there is none yet. It asks within the slot that it
 // was given for connecting: a fleet's first start is no stampede either.
 type enrolledDialer struct {
-	agent *Agent
-	pool  *x509.CertPool
-	route *mqtt.Route
+	agent        *Agent
+	certificates *certificates
+	route        *mqtt.Route
 
-	asked   int    // how often a certificate was asked for in vain: the next node's turn
 	leaf    []byte // the certificate that tickets are for
 	tickets tls.ClientSessionCache
 }
@@ -144,22 +148,16 @@ func (d *enrolledDialer) Dial(ctx context.Context) (transport.Session, error) {
 }
 
 func (d *enrolledDialer) dial(ctx context.Context) (*mqtt.Session, error) {
-	a, c := d.agent, d.agent.config.Hub
-	token, err := readToken(c.EnrolTokenFile)
+	a := d.agent
+	cert, err := d.certificates.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	trust := &tls.Config{RootCAs: d.pool, MinVersion: tls.VersionTLS13}
-	cert, err := enrol.LoadOrEnrol(ctx, enrol.Options{
-		URL: c.URL[d.asked%len(c.URL)], TLS: trust, Token: token, Key: a.device.Key(), Dir: a.device.Dir(), Log: a.log,
-	})
-	if err != nil {
-		d.asked++
-		return nil, err
-	}
-	mutual := trust.Clone()
+	mutual := d.certificates.trust.Clone()
 	mutual.Certificates, mutual.ClientSessionCache = []tls.Certificate{cert}, d.ticketsFor(cert)
-	return mqtt.Dial(ctx, mqtt.Options{Device: a.device.ID(), Route: d.route, TLS: mutual, Log: a.log})
+	s, err := mqtt.Dial(ctx, mqtt.Options{Device: a.device.ID(), Route: d.route, TLS: mutual, Log: a.log})
+	d.certificates.connected(err)
+	return s, err
 }
 
 // ticketsFor is the cache of TLS sessions for a certificate. Another certificate begins
@@ -181,5 +179,15 @@ func (a *Agent) noteStranger(err error) {
 	cause := fmt.Sprintf("something else answers in the hub's place (%v); hint: sign in to this network, or let the camera through it; if the hub has a new CA, set hub.ca_file", err)
 	if a.health.Set(name, health.Failure, cause) {
 		a.log.Warn("something else answers in the hub's place, such as the login page of a guest network", slog.Any("error", err))
+	}
+}
+
+// together runs both until one of them ends.
+func together(a, b func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return a(ctx) })
+		g.Go(func() error { return b(ctx) })
+		return g.Wait()
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/lensward/lensward/agent/health"
 	"github.com/lensward/lensward/agent/recorder"
 	"github.com/lensward/lensward/capture"
+	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/spool"
 )
@@ -50,9 +51,14 @@ func (a *Agent) carry(ctx context.Context, store *spool.Spool) error {
 	}
 	fan := capture.NewFanout()
 	frames := fan.Subscribe("recorder", fanoutDepth, policy)
-	drafts := make(chan seal.Draft, draftDepth)
-	rec := recorder.New(a.recorderSettings(!info.Live), a.sink(drafts, info.Live))
-	a.recorder.Store(rec)
+	drafts := make(chan sighting, draftDepth)
+	begin := func(epoch uint64) *recorder.Recorder {
+		s := a.recorderSettings(!info.Live)
+		s.Introduce = a.unseen.Load() == epoch
+		rec := recorder.New(s, a.sink(drafts, epoch, info.Live))
+		a.recorder.Store(rec)
+		return rec
+	}
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { // source → fan-out
@@ -62,7 +68,7 @@ func (a *Agent) carry(ctx context.Context, store *spool.Spool) error {
 	g.Go(func() error { // ring, motion → event → clip, thumbnail
 		defer frames.Close() // or a source that waits would wait for ever
 		defer close(drafts)
-		return rec.Run(ctx, frames.C)
+		return a.record(ctx, frames.C, begin)
 	})
 	g.Go(func() error { // seal → spool, on disk
 		if err := a.keep(ctx, store, drafts); err != nil {
@@ -71,6 +77,7 @@ func (a *Agent) carry(ctx context.Context, store *spool.Spool) error {
 		close(a.recorded)
 		return nil
 	})
+	g.Go(func() error { return a.lens(ctx, fan) }) // fan-out → code, while the camera is free
 	g.Go(func() error { return a.followOwner(ctx, store) })
 	g.Go(func() error { return a.deliver(ctx, store) }) // deliver → receipt → forget
 	return g.Wait()
@@ -87,14 +94,27 @@ func (a *Agent) openSpool(ctx context.Context) (*spool.Spool, error) {
 	budgets := spool.DefaultBudgets()
 	budgets.Clips, budgets.Thumbnails, budgets.Records = c.Clips.Bytes, c.Thumbnails.Bytes, c.Records.Bytes
 	budgets.Total, budgets.Reserve = budgets.Clips+budgets.Thumbnails+budgets.Records, c.Reserve.Bytes
-	store, err := spool.Open(ctx, spool.Options{
+	o := spool.Options{
 		Dir: a.spoolDir(), Sealer: sealer, Boot: a.device.Boot(), Budgets: budgets, Log: a.log,
-	})
+		Now: func() (time.Time, seal.ClockTrust) { return time.Now(), clockTrust(time.Now()) },
+	}
+	if former := a.device.Former(); former != nil {
+		if o.Former, err = a.sealerFor(former); err != nil {
+			return nil, err
+		}
+	}
+	store, err := spool.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	a.spool.Store(store)
-	if err := a.checkpoint(ctx, "start"); err != nil && !errors.Is(err, spool.ErrFull) {
+	if _, err := a.settle(ctx, store); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	if a.elsewhere {
+		store.Abandon()
+	}
+	if err := a.checkpoint(ctx, "start"); err != nil && !mute(err) {
 		return nil, errors.Join(err, store.Close())
 	}
 	return store, nil
@@ -102,8 +122,9 @@ func (a *Agent) openSpool(ctx context.Context) (*spool.Spool, error) {
 
 // sink queues drafts to be sealed. From a live source, a draft that finds the
 // queue full is lost: the camera does not wait for a slow disk.
-func (a *Agent) sink(drafts chan<- seal.Draft, live bool) recorder.Sink {
-	return func(ctx context.Context, d seal.Draft) (bool, error) {
+func (a *Agent) sink(drafts chan<- sighting, epoch uint64, live bool) recorder.Sink {
+	return func(ctx context.Context, draft seal.Draft) (bool, error) {
+		d := sighting{draft, epoch}
 		if live && d.Kind == seal.KindClip {
 			select {
 			case drafts <- d:
@@ -125,12 +146,20 @@ func (a *Agent) sink(drafts chan<- seal.Draft, live bool) recorder.Sink {
 
 // keep seals drafts and has them on disk. A disk that is full or fails costs
 // drafts, not the camera.
-func (a *Agent) keep(ctx context.Context, store *spool.Spool, drafts <-chan seal.Draft) error {
+func (a *Agent) keep(ctx context.Context, store *spool.Spool, drafts <-chan sighting) error {
 	for d := range drafts {
-		_, err := store.Append(ctx, d)
+		kept, err := a.custody.under(d.epoch, func() error {
+			_, err := store.Append(ctx, d.Draft)
+			return err
+		})
 		switch {
+		case !kept: // the end of what was recorded for nobody's any more
+			continue
 		case err == nil:
 			a.appended.Add(1)
+			if d.Kind == seal.KindThumbnail {
+				a.unseen.CompareAndSwap(d.epoch, 0)
+			}
 			a.health.Clear("spool-full")
 			a.health.Clear("spool-failing")
 			continue
@@ -149,31 +178,20 @@ func (a *Agent) keep(ctx context.Context, store *spool.Spool, drafts <-chan seal
 	return ctx.Err()
 }
 
-// followOwner seals under a new revision of the ownership record from the moment
-// that it is in force.
-func (a *Agent) followOwner(ctx context.Context, store *spool.Spool) error {
-	for {
-		changed := a.device.Changed()
-		sealer, err := a.sealer()
-		if err != nil {
-			return err
-		}
-		if err := store.Rebind(ctx, sealer); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-changed:
-		}
-	}
-}
+// mute says of a checkpoint's error that the chain has no room for one: a full spool is no
+// reason not to go on, and one that has ended with its ownership neither.
+func mute(err error) bool { return errors.Is(err, spool.ErrFull) || errors.Is(err, spool.ErrEnded) }
 
 func (a *Agent) sealer() (*seal.Sealer, error) {
 	o, err := a.device.Ownership()
 	if err != nil {
 		return nil, err
 	}
+	return a.sealerFor(o)
+}
+
+// sealerFor seals for the owner of an ownership.
+func (a *Agent) sealerFor(o *ownership.Ownership) (*seal.Sealer, error) {
 	binding, err := o.Binding()
 	if err != nil {
 		return nil, err
@@ -193,7 +211,7 @@ func (a *Agent) checkpoint(ctx context.Context, cause string) error {
 	}
 	body, err := json.Marshal(seal.Checkpoint{
 		Cause: cause, Depth: uint64(st.Depth), Bytes: uint64(bytes), Dropped: st.Dropped, Aside: st.Aside,
-		Uptime: uint64(time.Since(a.began) / time.Second),
+		Uptime: uint64(time.Since(a.began) / time.Second), Settled: st.Settled,
 	})
 	if err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)

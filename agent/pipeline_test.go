@@ -18,8 +18,15 @@ import (
 // newAgent is an agent whose camera is what open gives.
 func newAgent(t *testing.T, url string, open func(context.Context) (capture.Source, source.Info, error)) *Agent {
 	t.Helper()
+	return openAgent(t, open, func(c *config.Config) { c.Camera.Source = url })
+}
+
+// openAgent is an agent with a configuration that change has changed.
+func openAgent(t *testing.T, open func(context.Context) (capture.Source, source.Info, error), change func(*config.Config)) *Agent {
+	t.Helper()
 	c := config.Default()
-	c.Camera.Source, c.State.Dir, c.State.Key = url, filepath.Join(t.TempDir(), "camera"), "file"
+	c.State.Dir, c.State.Key = filepath.Join(t.TempDir(), "camera"), "file"
+	change(&c)
 	a, err := New(t.Context(), c, Options{Firmware: "test", OpenSource: open, NoControl: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -46,8 +53,8 @@ func (a *Agent) ails(name string) bool {
 func TestSlowDiskCostsClipsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAgent(t, "scene:", nil)
-		drafts := make(chan seal.Draft, 1)
-		put := a.sink(drafts, true)
+		drafts := make(chan sighting, 1)
+		put := a.sink(drafts, 1, true)
 		kept, err := put(t.Context(), seal.Draft{Kind: seal.KindClip})
 		if !kept || err != nil {
 			t.Fatalf("the first part was not kept: %v", err)

@@ -2,18 +2,12 @@ package agent
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/lensward/lensward/internal/secret"
 	"github.com/lensward/lensward/transport"
 	"github.com/lensward/lensward/transport/recovery"
 	"github.com/lensward/lensward/transport/seal"
@@ -26,6 +20,9 @@ func (a *Agent) spoolDir() string { return filepath.Join(a.config.State.Dir, "sp
 func (a *Agent) deliver(ctx context.Context, store *spool.Spool) error {
 	up := a.opts.Uplink
 	if up == nil {
+		if !a.config.Hub.IsSet() {
+			return a.awaitHub(ctx)
+		}
 		var err error
 		if up, err = a.openUplink(); err != nil {
 			return err
@@ -34,11 +31,13 @@ func (a *Agent) deliver(ctx context.Context, store *spool.Spool) error {
 	set := recovery.DefaultSettings()
 	set.First = max(a.config.Hub.ConnectWindow.Duration, time.Millisecond)
 	set.Fetch = up.Fetch != nil
+	set.Awaited = a.unseen.Load() != 0 // whoever held the code stands before it
 	d, err := transport.New(transport.Options{
 		Dialer: up.Dialer, Queue: store, Uploader: up.Uploader,
 		Hints: up.Hints, Fetch: up.Fetch, Offline: up.Offline, Clock: networkTime,
-		Schedule:   recovery.New(&set, rand.Uint64()),
-		Record:     a.record,
+		Schedule: recovery.New(&set, rand.Uint64()),
+		Record:   a.shown,
+		Letter:   a.letter, RecordChanged: a.device.Changed,
 		Checkpoint: func(ctx context.Context) error { return a.connected(ctx) },
 		Status:     a.status,
 		Settings:   transport.DefaultSettings(),
@@ -63,16 +62,21 @@ func networkTime() (time.Time, bool) {
 	return now, clockTrust(now) == seal.ClockNetwork
 }
 
-// connected appends a checkpoint. A full spool is no reason not to deliver.
+// connected appends a checkpoint, where the chain has room for one: of a session's
+// connect, and then from time to time.
 func (a *Agent) connected(ctx context.Context) error {
-	if err := a.checkpoint(ctx, "connect"); err != nil && !errors.Is(err, spool.ErrFull) {
+	cause := "periodic"
+	if n := a.delivery.Load().Stats().Sessions; n != a.greeted {
+		a.greeted, cause = n, "connect"
+	}
+	if err := a.checkpoint(ctx, cause); err != nil && !mute(err) {
 		return err
 	}
 	return nil
 }
 
-// record is the ownership record in force. There is one: without, nothing is delivered.
-func (a *Agent) record() transport.Record {
+// shown is the ownership record in force. There is one: without, nothing is delivered.
+func (a *Agent) shown() transport.Record {
 	o := a.Known()
 	return transport.Record{Bytes: o.Bytes(), Hash: o.Hash()}
 }
@@ -84,21 +88,4 @@ func (a *Agent) status() transport.Status {
 		s.Conditions = append(s.Conditions, c.Name)
 	}
 	return s
-}
-
-// readToken reads the enrolment token, "" where none is configured.
-func readToken(name string) (secret.Text, error) {
-	if name == "" {
-		return "", nil
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return "", fmt.Errorf("read enrolment token: %w", err)
-	}
-	defer f.Close() // read-only: nothing to lose
-	b, err := io.ReadAll(io.LimitReader(f, 4<<10))
-	if err != nil {
-		return "", fmt.Errorf("read enrolment token: %w", err)
-	}
-	return secret.Text(strings.TrimSpace(string(b))), nil
 }

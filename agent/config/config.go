@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -25,17 +24,17 @@ const (
 	maxZones = 32
 )
 
-// Config is everything that can be set. Every key has a default but state.dir and
-// those of [hub].
+// Config is everything that can be set. Every key has a default but state.dir.
 type Config struct {
-	Camera Camera `toml:"camera"`
-	Motion Motion `toml:"motion"`
-	Event  Event  `toml:"event"`
-	Clip   Clip   `toml:"clip"`
-	State  State  `toml:"state"`
-	Spool  Spool  `toml:"spool"`
-	Hub    Hub    `toml:"hub"`
-	Log    Log    `toml:"log"`
+	Camera  Camera  `toml:"camera"`
+	Motion  Motion  `toml:"motion"`
+	Event   Event   `toml:"event"`
+	Clip    Clip    `toml:"clip"`
+	State   State   `toml:"state"`
+	Spool   Spool   `toml:"spool"`
+	Hub     Hub     `toml:"hub"`
+	Pairing Pairing `toml:"pairing"`
+	Log     Log     `toml:"log"`
 }
 
 // Camera says where pictures come from.
@@ -181,19 +180,20 @@ type Spool struct {
 	Reserve Size `toml:"reserve"`
 }
 
-// Hub says where the items go.
+// Hub says where the items go. Without broker, url and ca_file a camera goes to the hub
+// of the code by which it was paired; with them, a code for another hub is refused.
 type Hub struct {
-	// Broker is the MQTT broker's host:port; it is spoken to over TLS. It has to be set. A
-	// hub of several nodes has a list, such as ["a.example:8883", "b.example:8883"], at most
+	// Broker is the MQTT broker's host:port; it is spoken to over TLS. A hub of several nodes has a list, such as ["a.example:8883", "b.example:8883"], at most
 	// 16: a camera begins with one by chance and goes on to the next when that fails.
 	Broker Addresses `toml:"broker"`
 	// URL is the hub's HTTPS address for enrolment and uploads, or a list of those of its
-	// nodes. It has to be set.
+	// nodes.
 	URL Addresses `toml:"url"`
 	// CAFile holds the certificates (PEM) that the hub's must lead to. The first is the
-	// hub's own: its key signs the hub's hints. It has to be set.
+	// hub's own: its key signs the hub's hints.
 	CAFile string `toml:"ca_file"`
-	// EnrolTokenFile holds the token that the hub asks for at enrolment, where it does.
+	// EnrolTokenFile holds the token that the hub asks for at enrolment, where it does. A
+	// claim token is used once: its file is removed when the camera has its certificate.
 	EnrolTokenFile string `toml:"enrol_token_file"`
 	// HintURL is where the hub's hint may be had while the hub is down: how long a window
 	// its fleet needs to come back. An http or https address that is not on the hub's own
@@ -205,6 +205,29 @@ type Hub struct {
 	// hub is down. Once the hub has given a hint, that counts in its place, after a restart
 	// too. Default "30s".
 	ConnectWindow Duration `toml:"connect_window"`
+}
+
+// Pairing says by what a camera is paired and reset, beside its lens.
+type Pairing struct {
+	// LED is the lamp that shows how a pairing is: a name in /sys/class/leds. It blinks
+	// slowly while the camera looks for a code and fast while it calls the code's owner, is
+	// steady for 10 seconds when it is paired, and blinks three times when that failed.
+	// Default: none.
+	LED string `toml:"led"`
+	// Button is the input device of the button, such as
+	// "/dev/input/by-path/platform-gpio-keys-event". Held for 5 seconds, it resets the
+	// camera: it is nobody's, and can be paired anew. Default: none.
+	Button string `toml:"button"`
+	// ButtonKey is the button's key code. Default 408, KEY_RESTART.
+	ButtonKey int `toml:"button_key"`
+	// Serial is a serial port on which a camera can be paired too, by
+	// `lensctl pair --serial`, such as "/dev/ttyGS0". Default: none.
+	Serial string `toml:"serial"`
+	// SerialSpeed is its speed in bits a second; 0 leaves it as it is. Default 115200.
+	SerialSpeed int `toml:"serial_speed"`
+	// WiFi is what joins the Wi-Fi network that a code names: "auto" (the default),
+	// NetworkManager or wpa_supplicant, whichever is there, or "none".
+	WiFi string `toml:"wifi"`
 }
 
 // Log says what is told.
@@ -222,11 +245,12 @@ func Default() Config {
 			PreRoll: Duration{5 * time.Second}, PostRoll: Duration{5 * time.Second}, Merge: Duration{1200 * time.Millisecond},
 			Longest: Duration{2 * time.Minute}, PerHour: 60,
 		},
-		Clip:  Clip{Part: Duration{4 * time.Second}, Memory: Size{16 << 20}},
-		State: State{Key: "auto", TPM: "/dev/tpmrm0"},
-		Spool: Spool{Clips: Size{512 << 20}, Thumbnails: Size{64 << 20}, Records: Size{32 << 20}, Reserve: Size{16 << 20}},
-		Hub:   Hub{ConnectWindow: Duration{30 * time.Second}},
-		Log:   Log{Level: "info"},
+		Clip:    Clip{Part: Duration{4 * time.Second}, Memory: Size{16 << 20}},
+		State:   State{Key: "auto", TPM: "/dev/tpmrm0"},
+		Spool:   Spool{Clips: Size{512 << 20}, Thumbnails: Size{64 << 20}, Records: Size{32 << 20}, Reserve: Size{16 << 20}},
+		Hub:     Hub{ConnectWindow: Duration{30 * time.Second}},
+		Pairing: Pairing{ButtonKey: 408, SerialSpeed: 115200, WiFi: "auto"},
+		Log:     Log{Level: "info"},
 	}
 }
 
@@ -326,13 +350,13 @@ func (c *Config) checkWords() *Error {
 	default:
 		return &Error{Key: "log.level", What: fmt.Sprintf("log.level is %q", c.Log.Level), Hint: `give "debug", "info", "warn" or "error"`}
 	}
-	for _, r := range []struct{ key, v string }{
-		{"camera.source", c.Camera.Source}, {"state.dir", c.State.Dir}, {"hub.broker", strings.Join(c.Hub.Broker, " ")},
-		{"hub.url", strings.Join(c.Hub.URL, " ")}, {"hub.ca_file", c.Hub.CAFile},
-	} {
+	for _, r := range []struct{ key, v string }{{"camera.source", c.Camera.Source}, {"state.dir", c.State.Dir}} {
 		if r.v == "" {
 			return &Error{Key: r.key, What: r.key + " is not set", Hint: "docs/ref/config.md says what it is"}
 		}
+	}
+	if err := c.Pairing.check(); err != nil {
+		return err
 	}
 	return c.Hub.check()
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 const maxAddresses = 16
@@ -19,8 +20,22 @@ func (a *Addresses) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// check holds where the items go; that it is set has been checked.
+// IsSet says whether the configuration names a hub.
+func (h *Hub) IsSet() bool { return len(h.Broker) > 0 }
+
+// check holds where the items go: a hub is named wholly or not at all.
 func (h *Hub) check() *Error {
+	needs := []struct{ key, v string }{
+		{"hub.broker", strings.Join(h.Broker, " ")}, {"hub.url", strings.Join(h.URL, " ")}, {"hub.ca_file", h.CAFile},
+	}
+	if needs[0].v+needs[1].v+needs[2].v == "" {
+		return nil
+	}
+	for _, r := range needs {
+		if r.v == "" {
+			return &Error{Key: r.key, What: r.key + " is not set", Hint: "a hub needs broker, url and ca_file; without all three it comes with the pairing code"}
+		}
+	}
 	for _, list := range []struct {
 		key       string
 		addresses Addresses

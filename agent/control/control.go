@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/lensward/lensward/internal/secret"
 	"github.com/lensward/lensward/transport/ownership"
 )
 
@@ -42,6 +43,12 @@ type Agent interface {
 	Known() *ownership.Ownership
 	// Pair takes an owner-signed record and countersigns it.
 	Pair(*ownership.Signed) (*ownership.Ownership, error)
+	// TakeCode begins a pairing with a code.
+	TakeCode(context.Context, secret.Text) error
+	// Free says how the camera can be taken, 0 where it belongs to somebody.
+	Free() ownership.Acquired
+	// Reset makes the camera nobody's.
+	Reset() error
 }
 
 // Server answers on the socket of a state directory.
@@ -104,6 +111,9 @@ func (s *Server) handler() http.Handler {
 		write(w, o.Bytes())
 	})
 	mux.HandleFunc("POST /ownership", s.pair)
+	mux.HandleFunc("POST /pairing-code", s.code)
+	mux.HandleFunc("GET /free", s.free)
+	mux.HandleFunc("POST /reset", s.reset)
 	return mux
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lensward/lensward/agent/control"
 	"github.com/lensward/lensward/agent/device"
+	"github.com/lensward/lensward/internal/secret"
 	"github.com/lensward/lensward/transport/keyring"
 	"github.com/lensward/lensward/transport/ownership"
 )
@@ -45,6 +46,26 @@ func (s speaker) Known() *ownership.Ownership {
 func (s speaker) Pair(r *ownership.Signed) (*ownership.Ownership, error) {
 	return s.dev.Accept(r, time.Now())
 }
+
+// TakeCode takes one code, and refuses all others.
+func (s speaker) TakeCode(_ context.Context, code secret.Text) error {
+	if string(code) != "LENSWARD1:RIGHT" {
+		return errors.New("this code was used before")
+	}
+	return nil
+}
+
+// Free is the device's.
+func (s speaker) Free() ownership.Acquired {
+	how, err := s.dev.Free(time.Now())
+	if err != nil {
+		return 0
+	}
+	return how
+}
+
+// Reset resets the device.
+func (s speaker) Reset() error { return s.dev.Reset() }
 
 // serve runs a server on a new state directory until the test ends.
 func serve(t *testing.T) (string, *device.Device) {
@@ -122,5 +143,46 @@ func TestSocketPathTooLong(t *testing.T) {
 	err := control.NewServer(dir, speaker{}).Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "longer than") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestCodeOverTheSocket hands in a code, one that is refused, and one that is too long.
+func TestCodeOverTheSocket(t *testing.T) {
+	dir, _ := serve(t)
+	c, err := control.Dial(t.Context(), dir)
+	must(t, err)
+	must(t, c.TakeCode(t.Context(), "LENSWARD1:RIGHT"))
+	for code, want := range map[string]string{
+		"LENSWARD1:OTHER":          "used before",
+		strings.Repeat("A", 1<<12): "too large",
+	} {
+		if err := c.TakeCode(t.Context(), secret.Text(code)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a code of %d characters gives %v, want %q", len(code), err, want)
+		}
+	}
+}
+
+// TestResetOverTheSocket makes a paired camera nobody's.
+func TestResetOverTheSocket(t *testing.T) {
+	dir, dev := serve(t)
+	c, err := control.Dial(t.Context(), dir)
+	must(t, err)
+	k, err := keyring.New(t.TempDir())
+	must(t, err)
+	r, err := k.Draft(dev.Key().SPKI(), nil, time.Now())
+	must(t, err)
+	s, err := ownership.Sign(k.Root(), r)
+	must(t, err)
+	_, err = c.Pair(t.Context(), s)
+	must(t, err)
+	if _, err := dev.Free(time.Now()); !errors.Is(err, device.ErrOwned) {
+		t.Fatalf("a paired camera is free: %v", err)
+	}
+	if how, err := c.Free(t.Context()); err != nil || how != 0 {
+		t.Errorf("the agent says that it is free in way %d, %v", how, err)
+	}
+	must(t, c.Reset(t.Context()))
+	if how, err := c.Free(t.Context()); err != nil || how != ownership.AcquiredReset {
+		t.Errorf("after the reset it is free in way %d, %v", how, err)
 	}
 }

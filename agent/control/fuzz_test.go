@@ -2,12 +2,15 @@ package control
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
+	"github.com/lensward/lensward/internal/secret"
 	"github.com/lensward/lensward/transport/ownership"
+	"github.com/lensward/lensward/transport/pairing"
 )
 
 // wary is an agent that takes no record and counts those it was asked to take.
@@ -28,6 +31,20 @@ func (w *wary) Pair(s *ownership.Signed) (*ownership.Ownership, error) {
 	return nil, errors.New("refused")
 }
 
+// TakeCode refuses.
+func (*wary) TakeCode(_ context.Context, code secret.Text) error {
+	if len(code) > pairing.MaxCode {
+		panic("a code beyond the limit")
+	}
+	return errors.New("refused")
+}
+
+// Free says that it is not.
+func (*wary) Free() ownership.Acquired { return 0 }
+
+// Reset does nothing.
+func (*wary) Reset() error { return nil }
+
 // FuzzRequest sends any method, path and body: nothing but a record that parses
 // reaches the agent, and no request makes the server fail.
 func FuzzRequest(f *testing.F) {
@@ -35,6 +52,8 @@ func FuzzRequest(f *testing.F) {
 	f.Add("POST", "/ownership", bytes.Repeat([]byte{0xd2}, ownership.MaxRecord+1))
 	f.Add("POST", "/ownership", []byte{0xd2, 0x84, 0x43, 0xa1, 0x01, 0x26, 0xa0, 0x40, 0x40})
 	f.Add("GET", "/ownership", []byte("x"))
+	f.Add("POST", "/pairing-code", []byte("LENSWARD1:A"))
+	f.Add("POST", "/pairing-code", bytes.Repeat([]byte("A"), pairing.MaxCode+1))
 	f.Add("GET", "/status", []byte(nil))
 	f.Add("DELETE", "/../device-key", []byte(nil))
 	f.Fuzz(func(t *testing.T, method, path string, body []byte) {

@@ -46,7 +46,8 @@ type Device struct {
 
 	mu    sync.Mutex
 	owned *ownership.Ownership
-	paged chan struct{} // closed and made anew at each new record
+	freedom
+	paged chan struct{} // closed and made anew when whose the device is, or whether it is free, has changed
 }
 
 // Open is OpenWith for whoever does not configure the key: a new device's key is made in
@@ -117,7 +118,7 @@ func (d *Device) load(log *slog.Logger) error {
 		return d.setAside(o, log)
 	}
 	d.owned = o
-	return nil
+	return d.loadFreedom(log)
 }
 
 // setAside keeps the ownership record of the device that this one was before its key was
@@ -209,15 +210,18 @@ func (d *Device) Ownership() (*ownership.Ownership, error) {
 	return d.owned, nil
 }
 
-// Changed is closed when another record comes into force.
+// Changed is closed when another record comes into force, or the device is freed, or is
+// free no more.
 func (d *Device) Changed() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.paged
 }
 
-// Accept takes an owner-signed record if it verifies and follows the one in
-// force, countersigns it, and has it on disk before it counts.
+// Accept takes an owner-signed record if it verifies and follows the one in force, and its
+// owner has a right to the device where it is another ownership. It countersigns it, and
+// has it on disk before it counts. The ownership before is then Former's, until its chain
+// has ended. After a reset the owner before has no right to any record: ErrRight.
 func (d *Device) Accept(s *ownership.Signed, now time.Time) (*ownership.Ownership, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -225,9 +229,12 @@ func (d *Device) Accept(s *ownership.Signed, now time.Time) (*ownership.Ownershi
 	if d.owned != nil {
 		known = &d.owned.Signed
 	}
-	// Nothing gives a right to another owner's record yet, neither release nor button.
-	if err := s.Succeeds(known, ownership.Right{}, now); err != nil {
+	if err := s.Succeeds(known, d.right(), d.latest(now)); err != nil {
 		return nil, fmt.Errorf("accept ownership record: %w", err)
+	}
+	next := known != nil && s.Record.Epoch > known.Record.Epoch
+	if d.reset && !next {
+		return nil, fmt.Errorf("accept ownership record: the camera was reset since the one in force: %w", ownership.ErrRight)
 	}
 	o, err := s.Accept(d.key, ownership.Acceptance{
 		Boot: d.boot, Protection: d.Protection(), Accepted: now, Firmware: d.firmware,
@@ -235,11 +242,25 @@ func (d *Device) Accept(s *ownership.Signed, now time.Time) (*ownership.Ownershi
 	if err != nil {
 		return nil, err
 	}
+	if next {
+		if err := d.keepFormer(); err != nil {
+			return nil, err
+		}
+	}
 	if err := d.dir.WriteFile(recordFile, o.Bytes(), 0o600); err != nil {
 		return nil, fmt.Errorf("write ownership record: %w", err)
 	}
-	d.owned = o
-	close(d.paged)
-	d.paged = make(chan struct{})
+	if next && d.former == nil {
+		d.former = d.owned
+	}
+	stale := d.release != nil || d.reset
+	d.owned, d.release, d.reset = o, nil, false
+	if stale {
+		d.dropStale()
+	}
+	d.page()
 	return o, nil
 }
+
+// dropStale clears away what was about the record before. It counts no more in any case.
+func (d *Device) dropStale() { _ = d.dir.Discard([]string{releaseFile, resetFile}) }

@@ -36,7 +36,9 @@ type Settings struct {
 	// Tampered, unless nil, is told when something is done to the camera, and when it
 	// is over.
 	Tampered func(motion.Tamper)
-	Log      *slog.Logger
+	// Introduce has the camera show itself once, though nothing moves: see introduce.go.
+	Introduce bool
+	Log       *slog.Logger
 }
 
 // Sink takes a draft. It returns false if there was no room for it, and an error
@@ -61,6 +63,8 @@ type Recorder struct {
 	current *recording
 	last    seal.EventID // the event before
 	tamper  motion.Tamper
+	shown   bool      // there is a picture: the camera need not show itself
+	since   time.Time // when it was first looked
 }
 
 // recording is the event that is being recorded.
@@ -77,7 +81,7 @@ type recording struct {
 
 // New returns a Recorder that gives what it makes to sink.
 func New(s Settings, sink Sink) *Recorder {
-	return &Recorder{settings: s, sink: sink, log: s.Log}
+	return &Recorder{settings: s, sink: sink, log: s.Log, shown: !s.Introduce}
 }
 
 // Counts are what a Recorder did so far, for any goroutine.
@@ -202,6 +206,9 @@ func (r *Recorder) observe(ctx context.Context, seen []watch.Observation) error 
 		if r.current != nil {
 			r.current.see(o)
 		}
+		if err := r.introduce(ctx, o); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -222,6 +229,7 @@ func (rec *recording) see(o watch.Observation) {
 // clip begins with the pre-roll.
 func (r *Recorder) begin(ctx context.Context, e event.Event, o watch.Observation) error {
 	r.events.Add(1)
+	r.shown = true
 	rec := &recording{declared: e.Declared, best: o}
 	if _, err := rand.Read(rec.id[:]); err != nil {
 		return fmt.Errorf("name event: %w", err)

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/jpeg"
 	"log/slog"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -267,6 +268,57 @@ func TestCoveredCamera(t *testing.T) {
 	}
 	if want := []motion.Tamper{motion.TamperCovered, motion.TamperNone}; !slices.Equal(told, want) {
 		t.Errorf("told %v, want %v", told, want)
+	}
+}
+
+// TestShowsItselfOnce has a camera in an empty room, which its owner wants to see once: one
+// picture, without a clip, in an event in which nothing moved, before any walker's.
+func TestShowsItselfOnce(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		introduce, empty bool
+		long             time.Duration
+		want             map[seal.EventCause]int
+	}{
+		{"empty", true, true, 8 * time.Second, map[seal.EventCause]int{seal.CausePaired: 1}},
+		{"not asked to", false, true, 8 * time.Second, map[seal.EventCause]int{}},
+		{"no time", true, true, 900 * time.Millisecond, map[seal.EventCause]int{}},
+		{"walkers later", true, false, 30 * time.Second, map[seal.EventCause]int{seal.CausePaired: 1, "": 2}},
+	} {
+		all, order := make(map[seal.EventID]*footage), []seal.EventID(nil)
+		s := settings(2 * time.Minute)
+		s.Introduce = c.introduce
+		r := recorder.New(s, collect(t, all, &order))
+		frames := make(chan capture.Frame)
+		fed := make(chan error, 1)
+		go func() {
+			defer close(frames)
+			src := scene.New(scene.Settings{
+				Width: 192, Height: 112, FPS: 5, Seed: 3, Duration: c.long, Fast: true, Empty: c.empty, Start: time.UnixMilli(1_771_000_000_000),
+			})
+			fed <- src.Run(t.Context(), func(f capture.Frame) { frames <- f })
+		}()
+		if err := errors.Join(r.Run(t.Context(), frames), <-fed); err != nil {
+			t.Fatal(err)
+		}
+		causes := make(map[seal.EventCause]int)
+		for _, id := range order {
+			f := all[id]
+			causes[f.record.Cause]++
+			if f.record.Cause != seal.CausePaired {
+				continue
+			}
+			late := f.record.Start - 1_771_000_000_000
+			if !slices.Equal(f.kinds, []seal.Kind{seal.KindThumbnail, seal.KindEvent}) || f.record.Parts != 0 || f.record.Score != 0 || f.record.End != f.record.Start || late < 1000 || late > 2000 {
+				t.Errorf("%s: %v, %d ms after the beginning: %+v", c.name, f.kinds, late, f.record)
+			}
+		}
+		if !maps.Equal(causes, c.want) {
+			t.Errorf("%s: events by cause %v, want %v", c.name, causes, c.want)
+		}
+		if got := r.Counts().Events; got != uint64(c.want[""]) {
+			t.Errorf("%s: %d events were declared", c.name, got)
+		}
 	}
 }
 
