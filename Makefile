@@ -59,6 +59,9 @@ size: ## the agent for each ARM, stripped, against its limit
 kills: ## the agent and the hub killed at 200 and 50 moments (about 5 minutes)
 	LENSWARD_KILLS=200,50 go test ./internal/systest -run TestKilledAtAnyMoment -count 1 -v -timeout 30m
 
+honest: ## an honest hub, 10,000 items and everything that goes wrong: no finding (about 9 minutes)
+	LENSWARD_HONEST=10000 go test ./internal/systest -run TestHonestHubIsNotAccused -count 1 -v -timeout 30m
+
 storm: ## a whole fleet loses its hub and comes back: 5,000 devices, then 13,000 (ARGS=fleet or incident)
 	scripts/storm.sh $(ARGS)
 
@@ -71,4 +74,4 @@ clean: ## what was built
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: all build demo test unit test-arm lab lab-long fuzz lint page soak bench bench-peers size kills storm setup clean help
+.PHONY: all build demo test unit test-arm lab lab-long fuzz lint page soak bench bench-peers size kills honest storm setup clean help

@@ -23,6 +23,7 @@ type demoFlags struct {
 	source   string
 	listen   string
 	mixup    float64
+	lies     string
 	once     bool
 	asJSON   bool
 	logLevel string
@@ -39,7 +40,8 @@ that is removed in the end. Open the address that it prints: the page shows the
 owner's pictures, verified and decrypted in the browser.
 
 With --mixup P the hub lies as the broken cache did: with probability P it answers
-with a neighbour's pictures. Watch what the page makes of it.
+with a neighbour's pictures. With --lie KIND,… it lies in the ways that lensctl hub
+--lie has. Watch what the page makes of it.
 
 With --once it leaves after a file has been played to its end (as fast as it goes,
 unless the URL has a rate), or for other sources after the first event was opened
@@ -56,6 +58,7 @@ by its owner; the exit code is 3 if anything was shown that should not have been
 	fl.StringVar(&f.source, "source", "scene:", "camera: scene:, file:PATH or v4l2:/dev/video0, with parameters")
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:0", "address of the viewer page")
 	fl.Float64Var(&f.mixup, "mixup", 0, "the hub lies with this probability, 0 to 1")
+	fl.StringVar(&f.lies, "lie", "", "the hub lies in these ways, with commas between them")
 	fl.BoolVar(&f.once, "once", false, "leave when the source has ended or the first event was opened")
 	fl.BoolVar(&f.asJSON, "json", false, "print what happened as one JSON object in the end")
 	fl.StringVar(&f.logLevel, "log", "warn", "debug, info, warn or error")
@@ -150,6 +153,8 @@ func (w *demoWatcher) take(e viewer.Event) {
 		w.open(e)
 	case viewer.Withheld:
 		w.say("withheld   %s", e.Reason)
+	case viewer.Finding:
+		w.say("finding    %s: %s", e.Name, e.Name.Words())
 	}
 }
 

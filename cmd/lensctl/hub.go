@@ -24,6 +24,8 @@ type hubFlags struct {
 	logLevel  string
 	cluster   bool
 	bridge    string
+	lies      string
+	enrol     enrolFlags
 }
 
 // hubCommand runs a hub.
@@ -41,7 +43,9 @@ three nodes run on this machine, each in a process of its own, to be tried: thei
 are those given and the next two, and a node that is killed is started again after 10 s.
 
 With --mixup P it lies on purpose: with probability P it answers a viewer with
-another owner's or camera's item, as a broken cache once did to 13,000 people.`,
+another owner's or camera's item, as a broken cache once did to 13,000 people. With
+--lie KIND,… it lies in other ways, each of which lensctl verify has a name for:
+replay, drop, tail, swap-events, swap-thumbs, roll-back, silent and mixup.`,
 		Args: cli.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.options.Dir == "" {
@@ -53,7 +57,7 @@ another owner's or camera's item, as a broken cache once did to 13,000 people.`,
 			return runHub(cmd.Context(), f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.AddCommand(hubClusterInitCommand(), hubNATSConfigCommand(), hubMosquittoCommand())
+	cmd.AddCommand(hubClusterInitCommand(), hubNATSConfigCommand(), hubMosquittoCommand(), hubTokenCommand(), hubRevokeCommand(), hubAllowCommand())
 	fl := cmd.Flags()
 	fl.StringVar(&f.options.Dir, "state", "", "the hub's state directory")
 	fl.BoolVar(&f.cluster, "cluster", false, "run three hubs as a cluster on this machine, below the state directory")
@@ -64,7 +68,8 @@ another owner's or camera's item, as a broken cache once did to 13,000 people.`,
 	fl.StringVar(&f.options.ViewerListen, "listen", "127.0.0.1:8080", "address of the viewer page and API")
 	fl.BoolVar(&f.options.ViewerTLS, "tls", false, "serve viewers over HTTPS with a certificate of the hub's CA")
 	fl.StringSliceVar(&f.options.Hosts, "host", nil, "names and addresses under which the hub is reached; the first goes into upload URLs")
-	fl.StringVar(&f.tokenFile, "enrol-token-file", "", "ask for the token in this file at enrolment")
+	fl.StringVar(&f.tokenFile, "enrol-token-file", "", "let in any camera with the token in this file, any number of times")
+	f.enrol.add(fl)
 	fl.Float64Var(&f.options.EnrolRate, "enrol-rate", 50, "how many enrolments a second are answered")
 	fl.StringVar(&f.bridge, "bridge", "", "serve cameras through the broker at this URL, mqtts://host:port, which mosquitto-config configures")
 	fl.IntVar(&f.options.Connecting, "connecting", 0, "how many cameras may be connecting at once; 0 is 256 for each processor")
@@ -72,13 +77,27 @@ another owner's or camera's item, as a broken cache once did to 13,000 people.`,
 	fl.Float64Var(&f.options.Drain, "drain", 0, "tell cameras that so many messages of their backlogs may come in a second; 0 is 100")
 	fl.DurationVar(&f.options.Retention, "retention", 0, "how long items are kept; 0 is for ever")
 	fl.Float64Var(&f.options.Mixup, "mixup", 0, "lie to viewers with this probability, 0 to 1")
+	fl.StringVar(&f.lies, "lie", "", "lie to viewers in these ways, with commas between them")
 	fl.StringVar(&f.logLevel, "log", "info", "debug, info, warn or error")
 	return cmd
+}
+
+// parseLies reads --lie.
+func (f *hubFlags) parseLies() (err error) {
+	if f.lies != "" {
+		if f.options.Lies, err = hub.ParseLies(f.lies); err != nil {
+			return cli.Usage(err)
+		}
+	}
+	return nil
 }
 
 func runHub(ctx context.Context, f hubFlags, out, errOut io.Writer) error {
 	if f.options.Mixup < 0 || f.options.Mixup > 1 {
 		return cli.Usage(fmt.Errorf("mix-up probability %v is not from 0 to 1", f.options.Mixup))
+	}
+	if err := f.parseLies(); err != nil {
+		return err
 	}
 	log, err := cli.Logger(errOut, f.logLevel)
 	if err != nil {
@@ -95,6 +114,9 @@ func runHub(ctx context.Context, f hubFlags, out, errOut io.Writer) error {
 			return fmt.Errorf("read enrolment token: %w", err)
 		}
 		f.options.EnrolToken = secret.Text(strings.TrimSpace(string(b)))
+	}
+	if f.options.Enrol, err = f.enrol.options(); err != nil {
+		return err
 	}
 	f.options.Version, f.options.Log, f.options.Page = version, log, page.FS()
 	h, err := hub.New(f.options)

@@ -27,7 +27,7 @@ func root() *cobra.Command {
 	cmd.AddCommand(
 		demoCommand(), hubCommand(), viewCommand(),
 		ownerCommand(), pairCommand(), openCommand(), inspectCommand(),
-		motionCommand(), doctorCommand(), fleetCommand(),
+		motionCommand(), doctorCommand(), fleetCommand(), verifyCommand(),
 	)
 	return cmd
 }

@@ -23,7 +23,7 @@ func ownerCommand() *cobra.Command {
 	}
 	cmd.AddCommand(ownerNewCommand(), ownerShowCommand(), ownerExportCommand(), ownerImportCommand(),
 		ownerHouseholdCommand(), ownerAddCommand(), ownerRemoveCommand(), ownerRotateCommand(), ownerRenewCommand(),
-		ownerJoinCommand(), ownerCardCommand(), ownerTakeCommand(), ownerRecoveryCommand(), ownerReleaseCommand())
+		ownerJoinCommand(), ownerCardCommand(), ownerTakeCommand(), ownerRecoveryCommand(), ownerReleaseCommand(), ownerPushCommand())
 	return cmd
 }
 

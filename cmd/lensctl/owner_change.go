@@ -166,7 +166,7 @@ func ownerRotateCommand() *cobra.Command {
 		Use:   "rotate DIR",
 		Short: "Begin a new period, and destroy what is no longer kept",
 		Long: `Begin a new period: cameras encrypt to a new recipient once they have a new record
-(lensctl pair), and the one before is opened for the retention and then by nobody.
+(lensctl owner push), and the one before is opened for the retention and then by nobody.
 With --if-due nothing is done before the period is over or a guest's date has
 passed, so that it can be run every day.`,
 		Args: cli.Args(cobra.ExactArgs(1)),
@@ -213,51 +213,9 @@ func changeHousehold(cmd *cobra.Command, k *keyring.Keyring, c household.Change)
 		return err
 	}
 	for _, o := range outdated {
-		fmt.Fprintf(w, "hint: camera %s records for the household as it was, until: lensctl pair\n", o.Record.Device)
+		fmt.Fprintf(w, "hint: camera %s records for the household as it was, until: lensctl owner push\n", o.Record.Device)
 	}
 	return nil
-}
-
-// ownerReleaseCommand gives a camera away.
-func ownerReleaseCommand() *cobra.Command {
-	var to string
-	var daysGood int
-	cmd := &cobra.Command{
-		Use:   "release DIR CAMERA",
-		Short: "Sign that a camera may become another's, and print the release",
-		Long: `Sign that CAMERA, a device ID, may become another owner's within --days. Whoever has
-what is printed, and the camera, can take it; with --to only the owner with that ID.
-Until then a new record (lensctl pair) takes the release back.`,
-		Args: cli.Args(cobra.ExactArgs(2)),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			var heir seal.ID
-			if to != "" {
-				if heir, err = seal.ParseID(to); err != nil {
-					return cli.Usage(fmt.Errorf("--to: %w", err))
-				}
-			}
-			device, err := seal.ParseID(args[1])
-			if err != nil {
-				return cli.Usage(err)
-			}
-			if daysGood < 1 || daysGood > 366 {
-				return cli.Usage(fmt.Errorf("--days %d: 1 to 366", daysGood))
-			}
-			k, err := openKeyring(args[0])
-			if err != nil {
-				return err
-			}
-			r, err := k.Release(device, heir, time.Now().AddDate(0, 0, daysGood))
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), encodeText(r.Bytes()))
-			return nil
-		},
-	}
-	cmd.Flags().StringVar(&to, "to", "", "the new owner's ID; without it anyone's")
-	cmd.Flags().IntVar(&daysGood, "days", 14, "for how many days it is good")
-	return cmd
 }
 
 // writeSecret writes a file that only its owner can read, and overwrites none.

@@ -20,21 +20,33 @@ import (
 
 // pairCommand makes a camera an owner's.
 func pairCommand() *cobra.Command {
-	var owner, state string
+	var f pairFlags
+	var state string
 	cmd := &cobra.Command{
-		Use:   "pair --state DIR --owner DIR",
-		Short: "Make a camera on this machine an owner's",
-		Long: `Make the camera whose state directory is given the owner's: the owner signs an
-ownership record, the camera countersigns it, and each keeps both signatures. It
-works with an agent that runs on the directory, and with one that does not.`,
+		Use:   "pair --owner DIR (--hub URL | --serial PORT | --state DIR)",
+		Short: "Make a camera an owner's",
+		Long: `Make a camera the owner's: the owner signs an ownership record, the camera
+countersigns it, and each keeps both signatures.
+
+With --hub a code is shown that the camera's lens reads, or that is given to it as text
+with lensward pair; camera and owner find each other by the hub, which the code names.
+With --serial the code and all else goes over a serial line to the camera, for kits. A
+pairing that was interrupted goes on when the command is called again.
+
+With --state the camera is on this machine: its state directory is given, of an agent
+that runs or of one that does not. No code is needed.`,
 		Args: cli.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if owner == "" || state == "" {
+			away := f.hub != "" || f.serial != ""
+			if f.owner == "" || away == (state != "") {
 				return cli.Hint(cli.Usage(errors.New("which camera, and whose?")), "usage: %s", cmd.UseLine())
 			}
-			k, err := openKeyring(owner)
+			k, err := openKeyring(f.owner)
 			if err != nil {
 				return err
+			}
+			if away {
+				return pairAway(cmd.Context(), k, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
 			o, err := pair(cmd.Context(), k, state)
 			if err != nil {
@@ -45,8 +57,19 @@ works with an agent that runs on the directory, and with one that does not.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&owner, "owner", "", "the owner's directory")
-	cmd.Flags().StringVar(&state, "state", "", "the camera's state directory")
+	fl := cmd.Flags()
+	fl.StringVar(&f.owner, "owner", "", "the owner's directory")
+	fl.StringVar(&state, "state", "", "the state directory of a camera on this machine")
+	fl.StringVar(&f.hub, "hub", "", "the hub's viewer address, https://HOST:PORT or http://127.0.0.1:PORT")
+	fl.StringVar(&f.ca, "ca", "", "certificates (PEM) that the hub's must lead to; else the system's")
+	fl.StringVar(&f.code, "code", "", "write the code as text to this file, - for standard output, and do not draw it")
+	fl.StringVar(&f.png, "png", "", "write the code as a picture to this file")
+	fl.StringVar(&f.wifi, "wifi", "", "the Wi-Fi network that the camera is to join")
+	fl.StringVar(&f.passphrase, "wifi-passphrase-file", "", "a file whose first line is its passphrase, - for standard input; else it is open")
+	fl.BoolVar(&f.hidden, "wifi-hidden", false, "the Wi-Fi network does not announce itself")
+	fl.BoolVar(&f.anew, "new", false, "make a new code, whatever became of the last")
+	fl.StringVar(&f.serial, "serial", "", "a serial port with the camera at its other end, such as /dev/ttyUSB0")
+	fl.IntVar(&f.speed, "serial-speed", 115200, "its speed in bits a second; 0 leaves it as it is")
 	return cmd
 }
 
@@ -54,6 +77,7 @@ works with an agent that runs on the directory, and with one that does not.`,
 type camera interface {
 	DeviceKey(context.Context) ([]byte, error)
 	Known(context.Context) (*ownership.Ownership, error)
+	Free(context.Context) (ownership.Acquired, error)
 	Pair(context.Context, *ownership.Signed) (*ownership.Ownership, error)
 }
 
@@ -81,6 +105,20 @@ func pair(ctx context.Context, k *keyring.Keyring, state string) (*ownership.Own
 	return o, errors.Join(err, dev.Close())
 }
 
+// draftFor is the record by which k takes a camera: its first, the next revision of k's
+// own, which takes a release back, or the first of the next epoch of one that is free.
+func draftFor(k *keyring.Keyring, key []byte, known *ownership.Ownership, how ownership.Acquired) (ownership.Record, error) {
+	now := time.Now()
+	switch {
+	case known == nil:
+		return k.Draft(key, nil, now)
+	case how == ownership.AcquiredReset, how == ownership.AcquiredReleased && known.Record.Owner != k.Owner():
+		return k.Claim(key, &known.Signed, how, now)
+	default:
+		return k.Draft(key, &known.Signed, now)
+	}
+}
+
 func pairWith(ctx context.Context, k *keyring.Keyring, c camera) (*ownership.Ownership, error) {
 	key, err := c.DeviceKey(ctx)
 	if err != nil {
@@ -90,11 +128,11 @@ func pairWith(ctx context.Context, k *keyring.Keyring, c camera) (*ownership.Own
 	if err != nil {
 		return nil, err
 	}
-	var before *ownership.Signed
-	if known != nil {
-		before = &known.Signed
+	how, err := c.Free(ctx)
+	if err != nil {
+		return nil, err
 	}
-	draft, err := k.Draft(key, before, time.Now())
+	draft, err := draftFor(k, key, known, how)
 	if err != nil {
 		return nil, cli.Hint(err, "its owner has to release it, or somebody has to reset it by its button")
 	}
@@ -129,6 +167,15 @@ func (s still) Known(context.Context) (*ownership.Ownership, error) {
 		return nil, nil
 	}
 	return o, err
+}
+
+// Free says how the device can be taken, 0 where it belongs to somebody.
+func (s still) Free(context.Context) (ownership.Acquired, error) {
+	how, err := s.dev.Free(time.Now())
+	if errors.Is(err, device.ErrOwned) {
+		return 0, nil
+	}
+	return how, err
 }
 
 // Pair has the device countersign a record.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -51,9 +52,13 @@ func newWorld(ctx context.Context, dir string, f demoFlags, log *slog.Logger) (*
 		return nil, err
 	}
 	w.finite = info.Finite
+	told := hubFlags{lies: f.lies}
+	if err := told.parseLies(); err != nil {
+		return nil, err
+	}
 	w.hub, err = hub.New(hub.Options{
 		Dir: filepath.Join(dir, "hub"), Name: "demo", Version: version, ViewerListen: f.listen,
-		Page: page.FS(), Mixup: f.mixup, Log: log,
+		Page: page.FS(), Mixup: f.mixup, Lies: told.options.Lies, Log: log,
 		// Nothing here outlives the program, so a receipt need not outlive a power cut.
 		SyncInterval: time.Minute,
 	})
@@ -61,7 +66,7 @@ func newWorld(ctx context.Context, dir string, f demoFlags, log *slog.Logger) (*
 		return nil, err
 	}
 	sources := []string{w.source}
-	if f.mixup > 0 {
+	if f.mixup > 0 || slices.Contains(told.options.Lies, hub.LieMixup) {
 		sources = append(sources, "scene:?seed=2")
 	}
 	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), w.hub.CAPEM(), 0o600); err != nil {

@@ -18,6 +18,6 @@ func main() { os.Exit(cli.Run(root())) }
 func root() *cobra.Command {
 	cmd := runCommand()
 	cmd.Version = version
-	cmd.AddCommand(checkConfigCommand(), statusCommand(), doctorCommand())
+	cmd.AddCommand(checkConfigCommand(), statusCommand(), pairCommand(), resetCommand(), doctorCommand())
 	return cmd
 }
