@@ -120,7 +120,7 @@ func port4(address string) string { return address[len("127.0.0.1"):] }
 
 // start starts the node where it stands.
 func (n *clusterNode) start() (err error) {
-	args := n.site.command(n.number, n.lensctl, "hub", "--state", n.dir, "--log", "info", "--enrol-rate", "1000",
+	args := n.site.command(n.number, n.lensctl, "hub", "--state", n.dir, "--log", "info", "--enrol-rate", "1000", "--enrol", "open",
 		"--mqtt", n.mqtt, "--devices", n.devices, "--listen", n.viewers, "--tls")
 	n.proc, err = startProcess(n.log, "viewers ", args[0], args[1:]...)
 	return err

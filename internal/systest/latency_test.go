@@ -19,6 +19,7 @@ import (
 	"github.com/lensward/lensward/transport/blob"
 	"github.com/lensward/lensward/transport/enrol"
 	"github.com/lensward/lensward/transport/hub"
+	"github.com/lensward/lensward/transport/hub/authority"
 	"github.com/lensward/lensward/transport/keyring"
 	"github.com/lensward/lensward/transport/mqtt"
 	"github.com/lensward/lensward/transport/ownership"
@@ -31,7 +32,7 @@ import (
 // percentile of b.N events in milliseconds.
 func BenchmarkFrameToReceipt(b *testing.B) {
 	film := drawReel(b, 1280, 720)
-	h, err := hub.New(hub.Options{Dir: filepath.Join(b.TempDir(), "hub")})
+	h, err := hub.New(hub.Options{Dir: filepath.Join(b.TempDir(), "hub"), Enrol: hub.EnrolOptions{Admission: authority.AdmitAny}})
 	must(b, err)
 	ctx, cancel := context.WithCancel(b.Context())
 	g, ctx := errgroup.WithContext(ctx)

@@ -42,6 +42,7 @@ func TestPage(t *testing.T) {
 	}
 	for name, test := range map[string]func(*testing.T, *chromium){
 		"sealed items": judgeItems, "ownerships": judgeOwnerships, "incident": pageIncident, "clips": playClips,
+		"pairings": judgePairings, "households": judgeHouseholds, "add a camera": pagePairing, "two cameras": pageRival, "adding fails": pagePairingFails, "by the lens": pageLens, "findings": pageFindings, "fork": pageFork, "changes hands": pageLife,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they wait more than they work
@@ -168,6 +169,7 @@ func cameraConfig(t *testing.T, h *hub.Hub) config.Config {
 	must(t, os.WriteFile(ca, h.CAPEM(), 0o600))
 	conf := config.Default()
 	conf.State.Key = "file"
+	conf.Hub.ConnectWindow.Duration = 50 * time.Millisecond
 	conf.State.Dir = filepath.Join(t.TempDir(), "camera")
 	conf.Hub = config.Hub{Broker: config.Addresses{h.MQTTAddr()}, URL: config.Addresses{h.DeviceURL()}, CAFile: ca}
 	return conf
@@ -369,6 +371,9 @@ func screenshots(t *testing.T, c *chromium, lensctl, dir string) {
 	tb.appearance(1100, 720, "light")
 	eval[string](tb, "location.hash = '#/withheld'")
 	save(tb, "withheld")
+	eval[string](tb, "location.hash = '#/findings'")
+	tb.wait("some findings", `document.querySelectorAll("[data-finding]").length > 2`)
+	save(tb, "findings")
 	eval[string](tb, "location.hash = '#/events'")
 	tb.wait("the time line", `document.querySelector(".card:last-child a")`)
 	eval[string](tb, `location.hash = document.querySelector(".day:last-child .card:last-child a").hash`)

@@ -59,6 +59,10 @@ type Settings struct {
 	Cap time.Duration
 	// Good is how long a session must last to end the outage. Minutes.
 	Good time.Duration
+	// Awaited says that a person waits for the first connect, as after a pairing: it has
+	// its slot within a second, unless a stored hint says otherwise. Nothing that happens
+	// to many cameras at once may set it.
+	Awaited bool
 	// Fetch says that hints can be had elsewhere than from the hub. Asking a dead hub
 	// for one would be load of its own.
 	Fetch bool

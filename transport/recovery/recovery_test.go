@@ -38,6 +38,30 @@ func TestFirstSlotIsUniform(t *testing.T) {
 	}
 }
 
+// A camera before which a person stands connects within a second; if that comes to
+// nothing, its windows are as wide as any other's.
+func TestAwaitedConnect(t *testing.T) {
+	set, other := DefaultSettings(), DefaultSettings()
+	set.Awaited = true
+	latest := time.Duration(0)
+	for seed := range uint64(1000) {
+		s, o := New(&set, seed), New(&other, seed)
+		step := s.Next(0)
+		if step.Do != Connect || step.Wait >= time.Second {
+			t.Fatalf("seed %d: %+v", seed, step)
+		}
+		latest = max(latest, step.Wait)
+		s.Failed(step.Wait, Dead)
+		o.Failed(o.Next(0).Wait, Dead)
+		if s.Window() != o.Window() {
+			t.Fatalf("seed %d: the second window is %v, without somebody waiting %v", seed, s.Window(), o.Window())
+		}
+	}
+	if latest < 900*time.Millisecond {
+		t.Errorf("the latest of 1000 slots is %v", latest)
+	}
+}
+
 func TestSettingsValidate(t *testing.T) {
 	if err := DefaultSettings().Validate(); err != nil {
 		t.Errorf("default settings: %v", err)

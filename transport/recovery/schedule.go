@@ -50,10 +50,17 @@ type Schedule struct {
 // not change; the seed must differ from camera to camera.
 func New(set *Settings, seed uint64) *Schedule {
 	s := &Schedule{set: set, rand: splitmix(seed)}
-	s.redraw(0, s.law(0))
+	width := s.law(0)
+	if set.Awaited {
+		width = min(width, awaited)
+	}
+	s.redraw(0, width)
 	s.fetchWithin(0, s.soon())
 	return s
 }
+
+// awaited is the first window of a camera before which a person stands.
+const awaited = time.Second
 
 // Next says what to do next and when. It changes nothing and may be asked at any time.
 func (s *Schedule) Next(now time.Duration) Step {
