@@ -242,7 +242,7 @@ func TestThiefOfTheCamera(t *testing.T) {
 	r.gather(8)
 	stop()
 	items, spooled := r.loot()
-	if len(r.stored) < 5 || spooled < 8 {
+	if len(r.stored) < 4 || spooled < 8 {
 		t.Fatalf("%d items are at the hub, %d in the spool", len(r.stored), spooled)
 	}
 	for _, it := range items {

@@ -1490,11 +1490,14 @@ var Inspector = class {
   /** Tells what is not given at two looks. */
   #judgeOlder(key, isGiven, tell) {
     const since = this.#older.get(key);
-    if (isGiven) this.#older.delete(key);
-    else if (since === void 0) {
-      this.#older.set(key, Date.now());
-      this.#again("records", this.#timing.older);
-    } else if (Date.now() - since >= this.#timing.older) tell();
+    if (isGiven) {
+      this.#older.delete(key);
+      return;
+    }
+    if (since === void 0) this.#older.set(key, Date.now());
+    const left = (since ?? Date.now()) + this.#timing.older - Date.now();
+    if (left <= 0) tell();
+    else this.#again("records", left);
   }
   /** Looks at the newest statement that the hub gives of the household, null for none. */
   heardHousehold(newest, fork) {
