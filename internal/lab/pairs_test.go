@@ -115,7 +115,7 @@ func (s *stage) Frame(m usbcam.Mode, _ uint64) ([]byte, error) {
 }
 
 // hold is somebody who holds a phone before the camera, with a picture on it.
-func hold(t *testing.T, room []byte, picture image.Image) loop {
+func hold(t *testing.T, room []byte, picture *image.Gray) loop {
 	t.Helper()
 	var out loop
 	for i, p := range held() {

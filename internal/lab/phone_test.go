@@ -3,7 +3,7 @@ package lab
 import (
 	"bytes"
 	"image"
-	"image/color"
+	"image/draw"
 	"image/jpeg"
 	"image/png"
 	"math"
@@ -42,7 +42,7 @@ func held() []phone {
 
 // before paints what a camera sees when the phone with this picture is held before a room,
 // as a JPEG without Huffman tables.
-func (p phone) before(t *testing.T, room []byte, shown image.Image, seed uint64) []byte {
+func (p phone) before(t *testing.T, room []byte, shown *image.Gray, seed uint64) []byte {
 	t.Helper()
 	decoded, err := jpeg.Decode(bytes.NewReader(jpegdc.WithTables(room)))
 	must(t, err)
@@ -99,14 +99,14 @@ func (p phone) plane(size image.Point) func(x, y float64) place {
 
 // front is the light of a place on the phone's front, and whether it is one: the picture
 // in the middle of a white screen in a dark frame.
-func front(shown image.Image, at place) (level float64, inside bool) {
+func front(shown *image.Gray, at place) (level float64, inside bool) {
 	const dark, lit = 28, 222
 	u, v := at.u, at.v
 	switch {
 	case u >= 0 && u < 1 && v >= 0 && v < 1:
 		b := shown.Bounds()
-		grey := color.GrayModel.Convert(shown.At(b.Min.X+int(u*float64(b.Dx())), b.Min.Y+int(v*float64(b.Dy())))).(color.Gray)
-		return dark + (lit-dark)*float64(grey.Y)/255, true
+		grey := shown.Pix[shown.PixOffset(b.Min.X+int(u*float64(b.Dx())), b.Min.Y+int(v*float64(b.Dy())))]
+		return dark + (lit-dark)*float64(grey)/255, true
 	case u >= -0.04 && u < 1.04 && v >= -0.2 && v < 1.2:
 		return lit, true
 	default:
@@ -115,7 +115,7 @@ func front(shown image.Image, at place) (level float64, inside bool) {
 }
 
 // pixel is the light of a pixel of the phone, the mean of nine places.
-func pixel(shown image.Image, back func(x, y float64) place, x, y int) float64 {
+func pixel(shown *image.Gray, back func(x, y float64) place, x, y int) float64 {
 	const sub = 3
 	sum := 0.0
 	for i := range sub * sub {
@@ -153,18 +153,21 @@ func blurred(pix []float64, width int, part image.Rectangle, sigma float64) {
 }
 
 // drawn is a code's picture, as lensctl draws it.
-func drawn(t *testing.T, text string) image.Image {
+func drawn(t *testing.T, text string) *image.Gray {
 	t.Helper()
 	c, err := qr.Encode(text, qr.L)
 	must(t, err)
 	return decodePNG(t, c.PNG())
 }
 
-func decodePNG(t *testing.T, b []byte) image.Image {
+// decodePNG is a PNG in grey.
+func decodePNG(t *testing.T, b []byte) *image.Gray {
 	t.Helper()
 	img, err := png.Decode(bytes.NewReader(b))
 	must(t, err)
-	return img
+	grey := image.NewGray(img.Bounds())
+	draw.Draw(grey, grey.Rect, img, img.Bounds().Min, draw.Src)
+	return grey
 }
 
 // TestPhone has the painted phones read on the host, so that a guest that reads nothing is
