@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -303,6 +304,11 @@ func (v *verifier) conclude(k *keyring.Keyring, look *viewer.Viewer) error {
 	} else {
 		fmt.Fprintf(v.out, "%d items verified, %d opened, %d answers withheld; %d dropped by the cameras, %d missing; findings: %d\n",
 			r.Verified, r.Opened, r.Withheld, r.Dropped, r.Missing, len(r.Findings))
+		for _, c := range look.Cameras() {
+			if !c.Ended.IsZero() {
+				fmt.Fprintf(v.out, "camera %s: your time with it ended %s, by its own word: released to another owner, or its button was held\n", c.Device.Short(), c.Ended.UTC().Format(time.RFC3339))
+			}
+		}
 	}
 	if len(r.Findings) > 0 {
 		return cli.Verification(fmt.Errorf("what the hub gives does not fit with what the cameras signed: %d findings", len(r.Findings)))

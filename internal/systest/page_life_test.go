@@ -3,6 +3,8 @@ package systest
 import (
 	"context"
 	"encoding/base64"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -180,11 +182,23 @@ func pageLife(t *testing.T, c *chromium) {
 	tb := c.open(t, pageURL(t, h, first))
 	tb.sees("the owner before", shared, alone)
 	tb.wait("the end is said", `document.querySelector('.notice[data-type="ended"]')?.innerText.includes("your time with this camera ends")`)
-	shooter(t)(tb, "ended")
 	c.open(t, pageURL(t, h, next)).sees("the new owner", sold)
 	gone.do(chromedp.Reload())
 	gone.wait("the removed member is told", `document.querySelector(".empty [role=status]")?.innerText.includes("taken off the list of viewers")`)
 	checkLetIn(t, c, h, first, guest, shared, alone)
+	searchCamera(t, cam)
+	for k, ended := range map[*keyring.Keyring]bool{first: true, next: false} {
+		v := newViewer(t, k, h.ViewerURL(), h.ID(), nil)
+		must(t, v.SyncOnce(t.Context(), nil))
+		for _, known := range v.Cameras() {
+			if want := ended && known.Device == cam.dev.ID(); known.Ended.IsZero() == want {
+				t.Errorf("camera %s ended at %v", known.Device.Short(), known.Ended)
+			}
+		}
+		if n := len(v.Findings()); n != 0 || v.Summary().Withheld != 0 {
+			t.Errorf("%d findings, %d withheld", n, v.Summary().Withheld)
+		}
+	}
 }
 
 // judgeKeys has the page try each one's identities on each item, whoever's it is.
@@ -221,6 +235,36 @@ func judgeKeys(t *testing.T, c *chromium, cam *heirloom, all map[string]*keyring
 		}
 	}
 	t.Logf("of %d tries of everyone's keys on every item, %d opened it and %d did not", opened+closed, opened, closed)
+}
+
+// searchCamera has a thief of the camera try all that is in its own files on all that it ever
+// sealed; and, so that the search is seen to find keys, the same with an owner's.
+func searchCamera(t *testing.T, cam *heirloom) {
+	t.Helper()
+	var items []*seal.Item
+	for _, s := range cam.times {
+		for _, b := range s.items {
+			it, err := seal.Parse(b)
+			must(t, err)
+			items = append(items, it)
+		}
+	}
+	thief := newSearch(t, items)
+	files, err := os.ReadDir(cam.conf.State.Dir)
+	must(t, err)
+	for _, f := range files {
+		if f.Type().IsRegular() { // the spool's are searched where thieves are the subject
+			thief.file(filepath.Join(cam.conf.State.Dir, f.Name()))
+		}
+	}
+	t.Logf("who takes the camera: %s", thief)
+	if how := thief.how(); len(how) != 0 {
+		t.Errorf("the camera's files open items: %v", how)
+	}
+	thief.identity("the owner before", cam.times[0].owner.Household()...)
+	if len(thief.how()) == 0 {
+		t.Error("the search does not find what an owner's keys open")
+	}
 }
 
 // sees wants the page to have these events with their pictures, and never another picture.

@@ -147,12 +147,12 @@ func pagePairingFails(t *testing.T, c *chromium) {
 		tb.click("Make a new code")
 		tb.screen(screenForm)
 	}
-	code := tb.showCode()
+	tb.showCode()
 	tb.click("Cancel")
 	fails("cancelled", "cancelled")
 
 	// The same state, ten minutes later.
-	code = tb.showCode()
+	tb.showCode()
 	eval[bool](tb, `new Promise((done, fail) => { const open = indexedDB.open("lensward"); open.onsuccess = () => {
 		const store = open.result.transaction("keys", "readwrite").objectStore("keys");
 		store.get("pairing").onsuccess = ({ target: { result } }) => {
@@ -163,7 +163,7 @@ func pagePairingFails(t *testing.T, c *chromium) {
 	tb.do(chromedp.Reload())
 	fails("expired", "expired")
 
-	code = tb.showCode()
+	code := tb.showCode()
 	cam := newPairingCamera(t, h)
 	cam.begin(code)
 	cam.put()

@@ -35,6 +35,9 @@ type Summary struct {
 	Findings map[FindingName]uint64
 }
 
+// reasonOwnership is a camera's word, in the last gap of a chain, that its ownership ended.
+const reasonOwnership = "ownership"
+
 // Camera is one of the owner's cameras.
 type Camera struct {
 	Device seal.ID
@@ -47,6 +50,10 @@ type Camera struct {
 	// Checkpoint is the one furthest along its chains, nil if there is none.
 	Checkpoint   *seal.Checkpoint
 	checkpointAt seal.Ref
+	// Ended is when the owner's time with it ended by its own word, and it was not the
+	// owner's again by a record of a later epoch. Zero is not.
+	Ended      time.Time
+	endedEpoch uint64
 	// Online and Seen are the hub's word, which nothing proves.
 	Online bool
 	Seen   time.Time
@@ -118,6 +125,9 @@ func (a *account) pinned(pin PinnedRecord) {
 	if pin.Epoch > c.Epoch || pin.Epoch == c.Epoch && pin.Revision > c.Revision {
 		c.Epoch, c.Revision = pin.Epoch, pin.Revision
 	}
+	if c.endedEpoch < c.Epoch {
+		c.Ended = time.Time{}
+	}
 }
 
 func (a *account) camera(device seal.ID) *Camera {
@@ -142,6 +152,9 @@ func (a *account) opened(o Opened) {
 	}
 	if o.Checkpoint != nil && !after(c.checkpointAt, h.Ref()) {
 		c.Checkpoint, c.checkpointAt = o.Checkpoint, h.Ref()
+	}
+	if o.Gap != nil && h.Epoch >= max(c.Epoch, c.endedEpoch) && slices.ContainsFunc(o.Gap.Dropped, func(d seal.Dropped) bool { return d.Reason == reasonOwnership }) {
+		c.Ended, c.endedEpoch = h.Captured, h.Epoch
 	}
 	if h.Event.IsZero() {
 		return

@@ -2398,7 +2398,7 @@ var Viewer = class extends EventTarget {
   /** What is not there, in the order of time: see missing.js. */
   notices() {
     const epochs = new Map(this.records.cameras.map(({ device, epoch }) => [device, epoch]));
-    return [...missingNotices(this.#audit.missing(), this.timeline, (ref) => this.#asker.triesFor(ref)), ...endNotices(this.timeline, epochs)];
+    return [...missingNotices(this.#audit.missing(), this.timeline, (ref) => this.#asker?.triesFor(ref) ?? 0), ...endNotices(this.timeline, epochs)];
   }
 };
 async function checkRow({ envelope }) {
