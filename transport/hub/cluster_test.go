@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,28 +13,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lensward/lensward/internal/nettest"
 	"github.com/lensward/lensward/transport/hub/cluster"
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
 )
-
-// freeAddress is an address on loopback that nobody listens on just now.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // clusterDirs are the state directories of three nodes on loopback.
 func clusterDirs(t testing.TB) []string {
 	t.Helper()
 	var nodes []cluster.Node
 	for i := range 3 {
-		nodes = append(nodes, cluster.Node{Name: fmt.Sprintf("hub-%d", i+1), Address: freeAddress(t)})
+		nodes = append(nodes, cluster.Node{Name: fmt.Sprintf("hub-%d", i+1), Address: nettest.FreeAddress(t)})
 	}
 	dirs, err := InitCluster(t.TempDir(), "", nodes)
 	if err != nil {

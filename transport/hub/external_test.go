@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"github.com/lensward/lensward/internal/nettest"
 	"github.com/lensward/lensward/transport/seal"
 )
 
@@ -21,8 +22,8 @@ import (
 // state directory, and returns that hub's options and what ends the server.
 func natsServer(t testing.TB, dir string) (o Options, stop func()) {
 	t.Helper()
-	o = Options{Dir: dir, MQTTListen: freeAddress(t)}
-	listen := freeAddress(t)
+	o = Options{Dir: dir, MQTTListen: nettest.FreeAddress(t)}
+	listen := nettest.FreeAddress(t)
 	o.NATS = "nats://" + listen
 	h, err := New(o)
 	if err != nil {
@@ -108,8 +109,8 @@ func TestExternalCluster(t *testing.T) {
 	var all []Options
 	var confs []string
 	for _, dir := range clusterDirs(t) {
-		o := Options{Dir: dir, MQTTListen: freeAddress(t)}
-		listen := freeAddress(t)
+		o := Options{Dir: dir, MQTTListen: nettest.FreeAddress(t)}
+		listen := nettest.FreeAddress(t)
 		o.NATS = "nats://" + listen
 		h, err := New(o)
 		if err != nil {

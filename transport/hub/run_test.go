@@ -152,9 +152,10 @@ func TestStopLeavesNothingRunning(t *testing.T) {
 		status, _ := v.call(t, http.MethodGet, "/api/v1/timeline?after=1&wait=55", nil)
 		polled <- status
 	}()
-	for end := time.Now().Add(patience); v.metric(t, "lensward_hub_sessions") != 1 && time.Now().Before(end); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	eventually(t, "the long poll waits", func() bool {
+		buf := make([]byte, 4<<20)
+		return bytes.Contains(buf[:runtime.Stack(buf, true)], []byte("waitForRows"))
+	})
 	h.stop(t) // with a device connected and a long poll open
 	select {
 	case status := <-polled:

@@ -23,6 +23,7 @@ import (
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 
+	"github.com/lensward/lensward/internal/nettest"
 	"github.com/lensward/lensward/transport"
 	"github.com/lensward/lensward/transport/recovery"
 	"github.com/lensward/lensward/transport/seal"
@@ -104,10 +105,7 @@ func mosquitto(t *testing.T, a *authority) (address string, stop func()) {
 	must(t, err)
 	me, err := user.Current()
 	must(t, err)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	address = listener.Addr().String()
-	must(t, listener.Close())
+	address = nettest.FreeAddress(t)
 	config := write("mosquitto.conf", fmt.Appendf(nil, `
 user %s
 persistence false

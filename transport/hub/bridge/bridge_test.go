@@ -27,6 +27,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/lensward/lensward/internal/durable"
+	"github.com/lensward/lensward/internal/nettest"
 	"github.com/lensward/lensward/transport"
 	"github.com/lensward/lensward/transport/blob"
 	"github.com/lensward/lensward/transport/enrol"
@@ -80,10 +81,9 @@ func newMosquitto(t *testing.T, ca *authority.Authority) *mosquitto {
 			t.Fatal("mosquitto is not installed; `make setup` installs it (Debian package mosquitto)")
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := net.ResolveTCPAddr("tcp", nettest.FreeAddress(t))
 	must(t, err)
-	port := l.Addr().(*net.TCPAddr).Port
-	must(t, l.Close())
+	port := address.Port
 	dir := t.TempDir()
 	files, err := bridge.Mosquitto(ca, []string{"localhost", "127.0.0.1"}, port, dir)
 	must(t, err)

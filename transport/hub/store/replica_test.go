@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/lensward/lensward/internal/nettest"
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
 )
@@ -30,12 +31,11 @@ func openCluster(t *testing.T) []*node {
 	t.Helper()
 	var ports []int
 	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		address, err := net.ResolveTCPAddr("tcp", nettest.FreeAddress(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, address.Port)
 	}
 	nodes := make([]*node, len(ports))
 	for i, port := range ports {
