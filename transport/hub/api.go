@@ -296,27 +296,39 @@ func (a *api) timeline(w http.ResponseWriter, r *http.Request, s *session) error
 }
 
 // waitForRows reads the timeline, and waits for a row if there is none.
-func (a *api) waitForRows(ctx context.Context, owner seal.ID, after uint64, limit int, wait time.Duration) ([]store.Row, uint64, error) {
+func (a *api) waitForRows(ctx context.Context, owner seal.ID, after uint64, limit int, wait time.Duration) (rows []store.Row, next uint64, err error) {
+	changed := func() (<-chan struct{}, func()) { return a.shelf.Changed(owner) }
+	err = longPoll(ctx, wait, changed, func() (found bool, err error) {
+		rows, after, err = a.shelf.Timeline(ctx, owner, after, limit)
+		return len(rows) > 0 || wait == 0, err
+	})
+	return rows, after, err
+}
+
+// longPoll looks until something is found, or nothing is within the time given. It looks
+// again when the channel that changed gives is closed; the function with it gives that up.
+func longPoll(ctx context.Context, wait time.Duration, changed func() (<-chan struct{}, func()), look func() (found bool, err error)) error {
 	over := time.NewTimer(wait)
 	defer over.Stop()
-	for {
-		// Asked before reading, so that nothing comes in between unseen.
-		changed, leave := a.shelf.Changed(owner)
-		rows, next, err := a.shelf.Timeline(ctx, owner, after, limit)
-		if err != nil || len(rows) > 0 || wait == 0 {
-			leave()
-			return rows, next, err
+	once := func() (again bool, err error) {
+		// Asked before looking, so that nothing comes in between unseen.
+		rung, leave := changed()
+		defer leave()
+		if found, err := look(); found || err != nil {
+			return false, err
 		}
-		after = next
 		select {
-		case <-changed:
-			leave()
+		case <-rung:
+			return true, nil
 		case <-over.C:
-			leave()
-			return nil, after, nil
+			return false, nil
 		case <-ctx.Done():
-			leave()
-			return nil, after, ctx.Err()
+			return false, ctx.Err()
+		}
+	}
+	for {
+		if again, err := once(); !again {
+			return err
 		}
 	}
 }
@@ -335,10 +347,7 @@ func (a *api) item(w http.ResponseWriter, r *http.Request, s *session) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-	// The caller is gone if this fails: there is nobody to tell.
-	_, _ = w.Write(b)
+	writeBytes(w, b)
 	return nil
 }
 

@@ -112,39 +112,26 @@ func (m *mailroom) get(w http.ResponseWriter, r *http.Request) error {
 
 // await is a side's newest message whose hash is another than not, or nil if none comes
 // within the time given.
-func (m *mailroom) await(ctx context.Context, box store.MailBox, not seal.Hash, wait time.Duration) ([]byte, error) {
+func (m *mailroom) await(ctx context.Context, box store.MailBox, not seal.Hash, wait time.Duration) (msg []byte, err error) {
 	if wait > 0 {
 		if !m.waiting.TryAcquire(1) {
 			return nil, answer(http.StatusTooManyRequests, "try again later", "too many wait for pairing messages")
 		}
 		defer m.waiting.Release(1)
 	}
-	over := time.NewTimer(wait)
-	defer over.Stop()
-	for {
-		// Asked before reading, so that nothing comes in between unseen.
-		changed, leave := m.store.MailChanged(box)
-		msg, err := m.store.Mail(ctx, box)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			leave()
-			return nil, err
+	changed := func() (<-chan struct{}, func()) { return m.store.MailChanged(box) }
+	err = longPoll(ctx, wait, changed, func() (found bool, err error) {
+		newest, err := m.store.Mail(ctx, box)
+		if errors.Is(err, store.ErrNotFound) {
+			return false, nil
 		}
-		if err == nil && sha256.Sum256(msg) != not {
-			leave()
-			return msg, nil
+		if err != nil || hashOf(newest) == not {
+			return false, err
 		}
-		select {
-		case <-changed:
-			leave()
-			continue
-		case <-over.C:
-			err = nil
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-		leave()
-		return nil, err
-	}
+		msg = newest
+		return true, nil
+	})
+	return msg, err
 }
 
 // queryHash reads a hash from the query, zero where there is none.

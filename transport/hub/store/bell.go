@@ -6,15 +6,16 @@ import (
 	"github.com/lensward/lensward/transport/seal"
 )
 
-// bell wakes those who wait for an owner's next item.
-type bell struct {
+// bell wakes those who wait for the next of something: an owner's items, a side's
+// messages.
+type bell[K comparable] struct {
 	mu    sync.Mutex
-	rings map[seal.ID]*ring
+	rings map[K]*ring
 }
 
-// ring is one owner's waiters.
+// ring is those who wait for one of them.
 type ring struct {
-	rung    chan struct{} // closed at the next item
+	rung    chan struct{} // closed at the next
 	waiters int
 }
 
@@ -25,31 +26,35 @@ func (s *Store) Changed(owner seal.ID) (<-chan struct{}, func()) {
 	return s.bell.wait(owner)
 }
 
-func (b *bell) wait(owner seal.ID) (<-chan struct{}, func()) {
+// wait returns a channel that is closed at the next of that name, and what gives it up.
+func (b *bell[K]) wait(of K) (<-chan struct{}, func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r := b.rings[owner]
+	r := b.rings[of]
 	if r == nil {
+		if b.rings == nil {
+			b.rings = make(map[K]*ring)
+		}
 		r = &ring{rung: make(chan struct{})}
-		b.rings[owner] = r
+		b.rings[of] = r
 	}
 	r.waiters++
-	return r.rung, func() { b.leave(owner, r) }
+	return r.rung, func() { b.leave(of, r) }
 }
 
-func (b *bell) leave(owner seal.ID, r *ring) {
+func (b *bell[K]) leave(of K, r *ring) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if r.waiters--; r.waiters == 0 && b.rings[owner] == r {
-		delete(b.rings, owner)
+	if r.waiters--; r.waiters == 0 && b.rings[of] == r {
+		delete(b.rings, of)
 	}
 }
 
-func (b *bell) ringFor(owner seal.ID) {
+func (b *bell[K]) ringFor(of K) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if r := b.rings[owner]; r != nil {
+	if r := b.rings[of]; r != nil {
 		close(r.rung)
-		delete(b.rings, owner)
+		delete(b.rings, of)
 	}
 }

@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/lensward/lensward/internal/wait"
 )
 
 // A box is larger than a message: its chunks are written under a name of their own, and
@@ -31,34 +28,22 @@ func (s *Store) PutBox(ctx context.Context, locator string, box []byte) error {
 }
 
 func (s *Store) putBox(ctx context.Context, locator string, box []byte) error {
-	m := nats.NewMsg(boxSubject(locator))
-	m.Data = []byte(rand.Text())
-	if err := s.putParts(ctx, boxParts(locator, string(m.Data)), box); err != nil {
+	name := rand.Text()
+	if err := s.putParts(ctx, boxParts(locator, name), box); err != nil {
 		return err
 	}
-	for {
-		before, err := s.newest(ctx, s.household, m.Subject)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
+	before := name
+	err := s.replace(ctx, s.household, boxSubject(locator), func(known *jetstream.RawStreamMsg) ([]byte, error) {
+		before = name
+		if known != nil {
+			before = string(known.Data)
 		}
-		var seq uint64
-		if err == nil {
-			seq = before.Sequence
-		}
-		_, err = s.publish(ctx, m, jetstream.WithExpectLastSequencePerSubject(seq))
-		switch {
-		case isTaken(err):
-			// By another box, or by this one, whose acknowledgement was lost.
-			err = wait.For(ctx, pause)
-		case err == nil && before != nil && string(before.Data) != string(m.Data):
-			return s.purgeBox(ctx, boxParts(locator, string(before.Data)))
-		default:
-			return err
-		}
-		if err != nil {
-			return err
-		}
+		return []byte(name), nil
+	})
+	if err != nil || before == name {
+		return err
 	}
+	return s.purgeBox(ctx, boxParts(locator, before))
 }
 
 func (s *Store) purgeBox(ctx context.Context, subject func(int) string) error {

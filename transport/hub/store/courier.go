@@ -23,17 +23,11 @@ type courier struct {
 	mail      jetstream.Stream
 	household jetstream.Stream
 	letters   jetstream.Stream
-	bells     mailBell
+	bells     bell[MailBox]
 }
 
 // streams are how each of them is kept: the newest message of each subject.
-func (c *courier) streams(replicas int) []kept {
-	latest := func(name string, subjects ...string) jetstream.StreamConfig {
-		return jetstream.StreamConfig{
-			Name: name, Subjects: subjects, Storage: jetstream.FileStorage, AllowDirect: true,
-			Replicas: replicas, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardOld,
-		}
-	}
+func (c *courier) streams(latest func(name string, subjects ...string) jetstream.StreamConfig) []kept {
 	mail, letters := latest(streamPairing, "ward.pair.>"), latest(streamLetters, "ward.letter.>")
 	mail.MaxMsgs, mail.MaxAge, letters.MaxAge = mailMessages, mailAge, LetterAge
 	return []kept{

@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/seal"
 )
 
@@ -37,6 +36,10 @@ type Household struct {
 
 func householdSubject(owner seal.ID, serial string) string {
 	return "ward.household." + owner.String() + "." + serial
+}
+
+func cardSubject(owner seal.ID, member string) string {
+	return "ward.card." + owner.String() + "." + member
 }
 
 func keysSubject(h seal.Hash) func(n int) string {
@@ -75,30 +78,16 @@ func (s *Store) putHousehold(ctx context.Context, h Household, same func(envelop
 	if err := s.putParts(ctx, keysSubject(h.Hash), h.Keys); err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
-	for {
-		_, err := s.create(ctx, m)
-		if !errors.Is(err, ErrFork) {
-			return err
-		}
+	_, err = s.createOnce(ctx, m, func() (bool, error) {
 		stands, err := s.newest(ctx, s.household, m.Subject)
-		switch {
-		case err == nil && same(stands.Data):
-			return nil
-		case err == nil:
-			return ErrFork
-		case !errors.Is(err, ErrNotFound):
-			return err
-		}
-		// What takes the place is on its way there, and may yet come to nothing.
-		if err := wait.For(ctx, pause); err != nil {
-			return err
-		}
-	}
+		return err == nil && same(stands.Data), err
+	})
+	return err
 }
 
 // serials are those of an owner's statements, lowest first.
 func (s *Store) serials(ctx context.Context, owner seal.ID) ([]uint64, error) {
-	names, err := s.names(ctx, householdSubject(owner, ""), "*")
+	names, err := s.names(ctx, s.household, householdSubject(owner, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -114,10 +103,9 @@ func (s *Store) serials(ctx context.Context, owner seal.ID) ([]uint64, error) {
 	return out, nil
 }
 
-// names are what takes the place of a wildcard after a prefix of the household stream's
-// subjects, sorted.
-func (s *Store) names(ctx context.Context, prefix, wildcard string) ([]string, error) {
-	info, err := s.info(ctx, s.household, jetstream.WithSubjectFilter(prefix+wildcard))
+// names are what follows a prefix, one word each, in a stream's subjects, sorted.
+func (s *Store) names(ctx context.Context, st jetstream.Stream, prefix string) ([]string, error) {
+	info, err := s.info(ctx, st, jetstream.WithSubjectFilter(prefix+"*"))
 	if err != nil {
 		return nil, fmt.Errorf("list %s*: %w", prefix, err)
 	}
@@ -205,57 +193,36 @@ func (s *Store) parts(ctx context.Context, subject func(int) string) ([]byte, er
 // is given the one that is there, nil if there is none, and says whether to write; its
 // error is returned. ErrTooMany means that the owner has too many.
 func (s *Store) PutCard(ctx context.Context, owner, member seal.ID, card []byte, decide func(known []byte) (bool, error)) error {
-	m := nats.NewMsg("ward.card." + owner.String() + "." + member.String())
-	m.Data = card
-	err := s.putCard(ctx, m, owner, decide)
+	err := s.replace(ctx, s.household, cardSubject(owner, member.String()), func(known *jetstream.RawStreamMsg) ([]byte, error) {
+		var before []byte
+		if known != nil {
+			before = known.Data
+		} else if names, err := s.names(ctx, s.household, cardSubject(owner, "")); err != nil {
+			return nil, err
+		} else if len(names) >= maxCards {
+			return nil, ErrTooMany
+		}
+		write, err := decide(before)
+		if !write {
+			return nil, err
+		}
+		return card, err
+	})
 	if err != nil {
 		return fmt.Errorf("store card of member %s: %w", member.Short(), err)
 	}
 	return nil
 }
 
-func (s *Store) putCard(ctx context.Context, m *nats.Msg, owner seal.ID, decide func(known []byte) (bool, error)) error {
-	for {
-		known, err := s.newest(ctx, s.household, m.Subject)
-		var seq uint64
-		var data []byte
-		switch {
-		case err == nil:
-			seq, data = known.Sequence, known.Data
-		case errors.Is(err, ErrNotFound):
-			names, err := s.names(ctx, "ward.card."+owner.String()+".", "*")
-			if err != nil {
-				return err
-			}
-			if len(names) >= maxCards {
-				return ErrTooMany
-			}
-		default:
-			return err
-		}
-		if write, err := decide(data); err != nil || !write {
-			return err
-		}
-		_, err = s.publish(ctx, m, jetstream.WithExpectLastSequencePerSubject(seq))
-		if !isTaken(err) {
-			return err
-		}
-		if err := wait.For(ctx, pause); err != nil {
-			return err
-		}
-	}
-}
-
 // Cards are the newest card of each member's key, as far as this owner's members sent any.
 func (s *Store) Cards(ctx context.Context, owner seal.ID) ([][]byte, error) {
-	prefix := "ward.card." + owner.String() + "."
-	names, err := s.names(ctx, prefix, "*")
+	names, err := s.names(ctx, s.household, cardSubject(owner, ""))
 	if err != nil {
 		return nil, fmt.Errorf("read cards of %s: %w", owner.Short(), err)
 	}
 	var out [][]byte
 	for _, name := range names[:min(len(names), maxCards)] {
-		m, err := s.last(ctx, s.household, prefix+name)
+		m, err := s.last(ctx, s.household, cardSubject(owner, name))
 		if err != nil {
 			return nil, fmt.Errorf("read card of %s: %w", owner.Short(), err)
 		}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/seal"
 	"github.com/lensward/lensward/transport/statement"
 )
@@ -51,29 +50,15 @@ func (s *Store) PutItem(ctx context.Context, it *seal.Item) error {
 			return fmt.Errorf("store body of item %s: %w", ref, err)
 		}
 	}
-	for {
-		cursor, err := s.create(ctx, m)
-		if err == nil {
-			s.tail.note(cursor)
-			return nil
-		}
-		if !errors.Is(err, ErrFork) {
-			return fmt.Errorf("store item %s: %w", ref, err)
-		}
+	cursor, err := s.createOnce(ctx, m, func() (bool, error) {
 		stands, err := s.standing(ctx, ref)
-		switch {
-		case err == nil && stands == it.Hash():
-			return nil
-		case err == nil:
-			return fmt.Errorf("store item %s: %w", ref, ErrFork)
-		case !errors.Is(err, ErrNotFound):
-			return err
-		}
-		// What takes the place is on its way there, and may yet come to nothing.
-		if err := wait.For(ctx, pause); err != nil {
-			return fmt.Errorf("store item %s: %w", ref, err)
-		}
+		return stands == it.Hash(), err
+	})
+	if err != nil {
+		return fmt.Errorf("store item %s: %w", ref, err)
 	}
+	s.tail.note(cursor)
+	return nil
 }
 
 // putBody writes a clip's body in chunks under the item's hash. Writing it again

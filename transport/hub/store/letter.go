@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/seal"
 )
@@ -47,8 +45,6 @@ type Letter struct {
 	Sent, Answered int64
 	OK             bool
 	Reason         string // why it was not taken
-
-	seq uint64 // where it stands
 }
 
 // storedLetter is a letter in its stream.
@@ -127,7 +123,6 @@ func (s *Store) letter(ctx context.Context, device seal.ID, kind LetterKind) (*L
 	if err != nil {
 		return nil, fmt.Errorf("read %s letter to device %s: %w", kind, device.Short(), err)
 	}
-	l.seq = m.Sequence
 	return l, nil
 }
 
@@ -170,39 +165,24 @@ func (s *Store) AnswerLetter(ctx context.Context, device seal.ID, h seal.Hash, a
 // changeLetter writes what change makes of the newest letter, nil if there is none; nil
 // leaves it. Change is called again if somebody else was quicker.
 func (s *Store) changeLetter(ctx context.Context, device seal.ID, kind LetterKind, change func(*Letter) (*Letter, error)) error {
-	for {
-		known, err := s.letter(ctx, device, kind)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
-		}
-		var seq uint64
-		if known != nil {
-			seq = known.seq
+	err := s.replace(ctx, s.letters, letterSubject(device, kind), func(m *jetstream.RawStreamMsg) ([]byte, error) {
+		var known *Letter
+		if m != nil {
+			var err error
+			if known, err = parseLetter(kind, m.Data); err != nil {
+				return nil, err
+			}
 		}
 		next, err := change(known)
-		if err == nil && next != nil {
-			err = s.writeLetter(ctx, device, next, seq)
+		if err != nil || next == nil {
+			return nil, err
 		}
-		if err == nil {
-			return nil
-		}
-		if isTaken(err) {
-			err = wait.For(ctx, pause)
-		}
-		if err != nil {
-			return fmt.Errorf("keep %s letter to device %s: %w", kind, device.Short(), err)
-		}
+		return next.encode()
+	})
+	if err != nil {
+		return fmt.Errorf("keep %s letter to device %s: %w", kind, device.Short(), err)
 	}
-}
-
-func (s *Store) writeLetter(ctx context.Context, device seal.ID, l *Letter, after uint64) error {
-	m := nats.NewMsg(letterSubject(device, l.Kind))
-	var err error
-	if m.Data, err = l.encode(); err != nil {
-		return err
-	}
-	_, err = s.publish(ctx, m, jetstream.WithExpectLastSequencePerSubject(after))
-	return err
+	return nil
 }
 
 // NewestRecord is a device's newest ownership record, of whatever owner, or ErrNotFound.

@@ -83,9 +83,9 @@ func TestMailIsBounded(t *testing.T) {
 	if b, err := s.Mail(t.Context(), box); err != nil || string(b) != "offer" {
 		t.Errorf("%q, %v", b, err)
 	}
-	if _, leave := s.MailChanged(box); len(s.bells.waiting) != 1 {
+	if _, leave := s.MailChanged(box); len(s.bells.rings) != 1 {
 		t.Error("nobody waits")
-	} else if leave(); len(s.bells.waiting) != 0 {
+	} else if leave(); len(s.bells.rings) != 0 {
 		t.Error("who left still waits")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/nats-io/nats.go"
 )
@@ -26,7 +25,7 @@ func (s *Store) PutMail(ctx context.Context, b MailBox, msg []byte) error {
 	if _, err := s.publish(ctx, m); err != nil {
 		return fmt.Errorf("keep pairing message of the %s: %w", b.Side, err)
 	}
-	s.bells.ring(b)
+	s.bells.ringFor(b)
 	if s.options.Replicas > 1 {
 		if err := s.js.Conn().Publish(mailNotes+b.Rendezvous+"."+b.Side, nil); err != nil {
 			s.options.Log.Warn("other hubs not told", "what", "pairing message", "err", err) // who waits there asks again
@@ -60,7 +59,7 @@ func (s *Store) ListenMail(ctx context.Context) error {
 	}
 	sub, err := s.js.Conn().Subscribe(mailNotes+"*.*", func(m *nats.Msg) {
 		rendezvous, side, _ := strings.Cut(strings.TrimPrefix(m.Subject, mailNotes), ".")
-		s.bells.ring(MailBox{rendezvous, side})
+		s.bells.ringFor(MailBox{rendezvous, side})
 	})
 	if err != nil {
 		return fmt.Errorf("listen to other hubs for pairing messages: %w", err)
@@ -70,48 +69,4 @@ func (s *Store) ListenMail(ctx context.Context) error {
 		return fmt.Errorf("stop listening to other hubs: %w", err)
 	}
 	return nil
-}
-
-// mailBell wakes those who wait for a side's next message.
-type mailBell struct {
-	mu      sync.Mutex
-	waiting map[MailBox]*mailWait
-}
-
-// mailWait is those who wait for one side's.
-type mailWait struct {
-	came    chan struct{} // closed when a message does
-	waiters int
-}
-
-func (l *mailBell) wait(b MailBox) (<-chan struct{}, func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	w := l.waiting[b]
-	if w == nil {
-		if l.waiting == nil {
-			l.waiting = make(map[MailBox]*mailWait)
-		}
-		w = &mailWait{came: make(chan struct{})}
-		l.waiting[b] = w
-	}
-	w.waiters++
-	return w.came, func() { l.leave(b, w) }
-}
-
-func (l *mailBell) leave(b MailBox, w *mailWait) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if w.waiters--; w.waiters == 0 && l.waiting[b] == w {
-		delete(l.waiting, b)
-	}
-}
-
-func (l *mailBell) ring(b MailBox) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if w := l.waiting[b]; w != nil {
-		close(w.came)
-		delete(l.waiting, b)
-	}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/seal"
 )
 
@@ -46,10 +45,7 @@ type standing struct {
 
 // Register opens the stream, or makes it.
 func (s *Store) Register(ctx context.Context) (*Register, error) {
-	st, err := s.openStream(ctx, jetstream.StreamConfig{
-		Name: streamRegister, Subjects: []string{claimSubject + "*", revokedSubject + "*"}, Storage: jetstream.FileStorage,
-		AllowDirect: true, Replicas: s.options.Replicas, MaxMsgsPerSubject: 1,
-	})
+	st, err := s.openStream(ctx, s.latest(streamRegister, claimSubject+"*", revokedSubject+"*"))
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", streamRegister, err)
 	}
@@ -59,35 +55,23 @@ func (s *Store) Register(ctx context.Context) (*Register, error) {
 // Claim notes that a device uses the token of this hash, if none has, and gives the
 // device that was first.
 func (r *Register) Claim(ctx context.Context, token [sha256.Size]byte, device seal.ID) (seal.ID, error) {
-	for {
-		first, err := r.claimOnce(ctx, token, device)
-		// A cluster says that a place is taken while the other's write is on its way, and
-		// that write may still fail.
-		if !errors.Is(err, ErrNotFound) || wait.For(ctx, pause) != nil {
-			return first, err
-		}
-	}
-}
-
-func (r *Register) claimOnce(ctx context.Context, token [sha256.Size]byte, device seal.ID) (seal.ID, error) {
 	m := nats.NewMsg(claimSubject + hex.EncodeToString(token[:]))
 	m.Data = []byte(device.String())
-	_, err := r.store.create(ctx, m)
-	if err == nil {
-		return device, nil
-	}
-	if !errors.Is(err, ErrFork) {
+	holder := device
+	_, err := r.store.createOnce(ctx, m, func() (bool, error) {
+		first, err := r.store.newest(ctx, r.stream, m.Subject)
+		if err == nil {
+			holder, err = seal.ParseID(string(first.Data))
+		}
+		if err != nil {
+			return false, fmt.Errorf("look who claimed: %w", err)
+		}
+		return true, nil
+	})
+	if err != nil {
 		return seal.ID{}, fmt.Errorf("note claim of device %s: %w", device.Short(), err)
 	}
-	first, err := r.store.newest(ctx, r.stream, m.Subject)
-	if err != nil {
-		return seal.ID{}, fmt.Errorf("look who claimed: %w", err)
-	}
-	id, err := seal.ParseID(string(first.Data))
-	if err != nil {
-		return seal.ID{}, fmt.Errorf("look who claimed: %w", err)
-	}
-	return id, nil
+	return holder, nil
 }
 
 // PutStanding notes for good whether a device is revoked.
@@ -130,36 +114,20 @@ func (r *Register) Watch(ctx context.Context, see func(Standing)) error {
 		<-ctx.Done()
 		return nil
 	}
-	var consumer jetstream.Consumer
-	err := r.store.again(ctx, func(ctx context.Context) (err error) {
-		consumer, err = r.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-			FilterSubjects: []string{revokedSubject + "*"}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.next,
-		})
-		return err
-	})
-	if ctx.Err() != nil {
-		return nil
+	from := jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{revokedSubject + "*"}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.next,
 	}
-	if err != nil {
-		return fmt.Errorf("watch who is revoked: %w", err)
-	}
-	log := r.store.options.Log
-	reading, err := consumer.Consume(func(m jetstream.Msg) {
+	err := r.store.read(ctx, r.stream, from, func(m jetstream.Msg) {
 		st, err := parseStanding(m.Subject(), m.Data())
 		if err != nil {
-			log.Error("standing of a device dropped", "subject", m.Subject(), "err", err)
+			r.store.options.Log.Error("standing of a device dropped", "subject", m.Subject(), "err", err)
 			return
 		}
 		see(st)
-	}, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		log.Debug("watching who is revoked", "err", err) // it goes on by itself
-	}))
+	})
 	if err != nil {
 		return fmt.Errorf("watch who is revoked: %w", err)
 	}
-	<-ctx.Done()
-	reading.Stop()
-	<-reading.Closed()
 	return nil
 }
 

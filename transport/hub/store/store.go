@@ -83,7 +83,7 @@ type Store struct {
 	seen     jetstream.Stream
 	evidence jetstream.Stream
 	courier  // the streams of what is neither item nor record
-	bell     bell
+	bell     bell[seal.ID]
 	tail     *tail
 	parsed   memo[string, *ownership.Ownership] // records that were read, by their hash
 	known    memo[recordKey, struct{}]          // records that are in their stream
@@ -101,7 +101,7 @@ func Open(ctx context.Context, js jetstream.JetStream, o Options) (*Store, error
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{
-		options: o, run: rand.Text(), js: js, bell: bell{rings: make(map[seal.ID]*ring)}, tail: newTail(tailItems),
+		options: o, run: rand.Text(), js: js, tail: newTail(tailItems),
 		parsed: memo[string, *ownership.Ownership]{most: memoRecords}, known: memo[recordKey, struct{}]{most: memoRecords},
 	}
 	for _, k := range s.streams() {
@@ -131,31 +131,35 @@ type kept struct {
 
 // streams are those that a store keeps, in the order in which they are made.
 func (s *Store) streams() []kept {
-	once := func(name string, subjects ...string) jetstream.StreamConfig {
-		return jetstream.StreamConfig{
-			Name: name, Subjects: subjects, Storage: jetstream.FileStorage, AllowDirect: true, Replicas: s.options.Replicas,
-			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
-		}
-	}
-	latest := func(name string, subjects ...string) jetstream.StreamConfig {
-		c := once(name, subjects...)
-		c.Discard, c.DiscardNewPerSubject = jetstream.DiscardOld, false
-		return c
-	}
-	items := once(streamItems, "ward.item.>")
-	bodies := latest(streamBodies, "ward.body.>")
+	items := s.once(streamItems, "ward.item.>")
+	bodies := s.latest(streamBodies, "ward.body.>")
 	items.MaxAge, bodies.MaxAge = s.options.Retention, s.options.Retention
-	evidence := latest(streamEvidence, "ward.fork.>", "ward.report.>")
+	evidence := s.latest(streamEvidence, "ward.fork.>", "ward.report.>")
 	evidence.MaxMsgs, evidence.MaxBytes = evidenceMessages, evidenceBytes
 
-	return append(s.courier.streams(s.options.Replicas), []kept{
+	return append(s.courier.streams(s.latest), []kept{
 		{items, &s.items},
 		{bodies, &s.bodies},
-		{once(streamRecords, "ward.record.>"), &s.records},
-		{latest(streamOwned, "ward.owned.*.*"), &s.owned},
-		{latest(streamSeen, "ward.seen.*", "ward.alive.*"), &s.seen},
+		{s.once(streamRecords, "ward.record.>"), &s.records},
+		{s.latest(streamOwned, "ward.owned.*.*"), &s.owned},
+		{s.latest(streamSeen, "ward.seen.*", "ward.alive.*"), &s.seen},
 		{evidence, &s.evidence},
 	}...)
+}
+
+// latest configures a stream that keeps the newest message of each subject.
+func (s *Store) latest(name string, subjects ...string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: name, Subjects: subjects, Storage: jetstream.FileStorage, AllowDirect: true, Replicas: s.options.Replicas,
+		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardOld,
+	}
+}
+
+// once configures a stream that keeps the first message of each subject.
+func (s *Store) once(name string, subjects ...string) jetstream.StreamConfig {
+	c := s.latest(name, subjects...)
+	c.Discard, c.DiscardNewPerSubject = jetstream.DiscardNew, true
+	return c
 }
 
 // openStream makes a stream, finds it, or changes it to c. The other nodes of a cluster

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -246,15 +245,9 @@ func ownedSubject(owner, device string) string { return "ward.owned." + owner + 
 
 // devicesOf are the devices of which an owner may have records and items.
 func (s *Store) devicesOf(ctx context.Context, owner seal.ID) ([]string, error) {
-	prefix := ownedSubject(owner.String(), "")
-	info, err := s.info(ctx, s.owned, jetstream.WithSubjectFilter(prefix+"*"))
+	devices, err := s.names(ctx, s.owned, ownedSubject(owner.String(), ""))
 	if err != nil {
 		return nil, fmt.Errorf("list devices of %s: %w", owner.Short(), err)
 	}
-	var out []string
-	for subject := range info.State.Subjects {
-		out = append(out, strings.TrimPrefix(subject, prefix))
-	}
-	slices.Sort(out)
-	return out, nil
+	return devices, nil
 }
