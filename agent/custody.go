@@ -275,8 +275,8 @@ func (a *Agent) letter(b []byte) (reason string, err error) {
 
 // Free says how the camera can be taken, 0 where it belongs to somebody.
 func (a *Agent) Free() ownership.Acquired {
-	how, err := a.device.Free(time.Now())
-	if err != nil {
+	how, free := a.free()
+	if !free {
 		return 0
 	}
 	return how

@@ -236,6 +236,12 @@ func TestShowsItselfToItsNewOwner(t *testing.T) {
 // firstEvent waits until the owner's viewer has opened a picture of the camera.
 func (r *room) firstEvent(t *testing.T, device seal.ID) {
 	t.Helper()
+	r.opened(t, "picture", func(h *seal.Header) bool { return h.Device == device })
+}
+
+// opened waits until the owner's viewer has opened such a picture, and gives its header.
+func (r *room) opened(t *testing.T, what string, such func(*seal.Header) bool) *seal.Header {
+	t.Helper()
 	known, err := r.keys.Ownerships()
 	must(t, err)
 	v, err := viewer.New(viewer.Options{
@@ -245,16 +251,17 @@ func (r *room) firstEvent(t *testing.T, device seal.ID) {
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	opened := false
+	var seen *seal.Header
 	err = v.Run(ctx, func(e viewer.Event) {
-		if o, ok := e.(viewer.Opened); ok && o.Header.Device == device && o.Header.Kind == seal.KindThumbnail {
-			opened = true
+		if o, ok := e.(viewer.Opened); ok && o.Header.Kind == seal.KindThumbnail && such(&o.Header) {
+			seen = &o.Header
 			cancel()
 		}
 	})
-	if !opened {
-		t.Fatalf("no picture was opened: %v\n%s", err, r.said())
+	if seen == nil {
+		t.Fatalf("no %s was opened: %v\n%s", what, err, r.said())
 	}
+	return seen
 }
 
 // TestResetGoesToAnotherHub: a camera whose button was held becomes another owner's, by a

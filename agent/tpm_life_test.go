@@ -2,7 +2,6 @@ package agent_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
@@ -31,7 +30,6 @@ import (
 	"github.com/lensward/lensward/transport/hub/hubtest"
 	"github.com/lensward/lensward/transport/keyring"
 	"github.com/lensward/lensward/transport/seal"
-	"github.com/lensward/lensward/transport/viewer"
 )
 
 // counter stands before a TPM, counts its commands, and has it serve several programs, as
@@ -193,25 +191,7 @@ func newTPMRoom(t *testing.T) (*room, *counter) {
 // that number, and wants the TPM to have signed it.
 func (r *room) opens(t *testing.T, device seal.ID, boot uint64) {
 	t.Helper()
-	known, err := r.keys.Ownerships()
-	must(t, err)
-	v, err := viewer.New(viewer.Options{
-		HubURL: r.hub.ViewerURL(), Hub: r.hub.ID(), Known: known, State: &viewer.MemoryState{},
-		Keys: viewer.Keys{Owner: r.keys.Owner(), Signer: r.keys.Viewer(), Identities: r.keys.Household()},
-	})
-	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	var seen *seal.Header
-	err = v.Run(ctx, func(e viewer.Event) {
-		if o, ok := e.(viewer.Opened); ok && o.Header.Device == device && o.Header.Boot == boot && o.Header.Kind == seal.KindThumbnail {
-			seen = &o.Header
-			cancel()
-		}
-	})
-	if seen == nil {
-		t.Fatalf("no picture of start %d was opened: %v\n%s", boot, err, r.said())
-	}
+	seen := r.opened(t, fmt.Sprintf("picture of start %d", boot), func(h *seal.Header) bool { return h.Device == device && h.Boot == boot })
 	if seen.Protection != seal.ProtectionTPM {
 		t.Errorf("item %s says %v of its key", seen.Ref(), seen.Protection)
 	}

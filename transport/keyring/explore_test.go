@@ -4,10 +4,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"testing"
 
+	"github.com/lensward/lensward/internal/waystest"
 	"github.com/lensward/lensward/transport/household"
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/statement"
@@ -297,34 +297,7 @@ func (e *explorer) tell(nodes map[string]*node, depth int) {
 		states = append(states, fmt.Sprintf("%s %d", party.name(), len(e.states[p])))
 	}
 	e.Logf("%d scenes, %d actions in them, %v ways of at most %d actions; states: %v; %d messages; %d deliveries to a party in a state, %d refused, each for a reason; %d spoilt messages, all refused",
-		len(nodes), edges, ways(nodes, depth), depth, states, len(e.msgs), e.deliveries, e.refused, e.forgeries)
-}
-
-// ways counts the ways of at most depth actions from any scene; the first has the most.
-func ways(nodes map[string]*node, depth int) *big.Int {
-	count := map[string]*big.Int{}
-	for k := range nodes {
-		count[k] = big.NewInt(1)
-	}
-	for range depth {
-		more := map[string]*big.Int{}
-		for k, n := range nodes {
-			sum := new(big.Int).Mul(big.NewInt(int64(n.loop)), count[k])
-			sum.Add(sum, big.NewInt(1))
-			for to, c := range n.next {
-				sum.Add(sum, new(big.Int).Mul(big.NewInt(int64(c)), count[to]))
-			}
-			more[k] = sum
-		}
-		count = more
-	}
-	most := new(big.Int)
-	for _, n := range count {
-		if n.Cmp(most) > 0 {
-			most = n
-		}
-	}
-	return most
+		len(nodes), edges, waystest.Count(nodes, depth, func(n *node) (int, map[string]int) { return n.loop, n.next }), depth, states, len(e.msgs), e.deliveries, e.refused, e.forgeries)
 }
 
 // digest names bytes in a state's key.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lensward/lensward/internal/waystest"
 	"github.com/lensward/lensward/transport/ownership"
 	"github.com/lensward/lensward/transport/pairing"
 	"github.com/lensward/lensward/transport/seal"
@@ -154,7 +155,7 @@ func (e *explorer) everything(t *testing.T, m meeting, old [][]byte) {
 		t.Errorf("%d states of both parties: this explores nothing", len(ended))
 	}
 	t.Logf("%d states of owner and camera, %d with what the courier has seen, %d inputs tried; of all schedules, %.3g have up to 12 actions",
-		len(ended), len(worlds), e.deliveries, new(big.Float).SetInt(schedules(worlds, 12)))
+		len(ended), len(worlds), e.deliveries, new(big.Float).SetInt(waystest.Count(worlds, 12, func(w *world) (int, map[string]int) { return w.loop, w.next })))
 }
 
 // resigned is a message with another signature, by who has nothing to do with it: the

@@ -2,7 +2,6 @@ package pairing_test
 
 import (
 	"fmt"
-	"math/big"
 	"slices"
 	"testing"
 	"time"
@@ -313,31 +312,4 @@ func (e *explorer) actions(p placed, to func(placed), same func(int)) {
 			same(e.spoilt(who, state, m))
 		}
 	}
-}
-
-// schedules counts the ways through the worlds of at most n actions.
-func schedules(worlds map[string]*world, n int) *big.Int {
-	ways := map[string]*big.Int{}
-	for k := range worlds {
-		ways[k] = big.NewInt(1)
-	}
-	for range n {
-		more := map[string]*big.Int{}
-		for k, w := range worlds {
-			sum := new(big.Int).Mul(big.NewInt(int64(w.loop)), ways[k])
-			sum.Add(sum, big.NewInt(1))
-			for to, count := range w.next {
-				sum.Add(sum, new(big.Int).Mul(big.NewInt(int64(count)), ways[to]))
-			}
-			more[k] = sum
-		}
-		ways = more
-	}
-	most := new(big.Int)
-	for _, w := range ways { // the start has the most: every other is a part of it
-		if w.Cmp(most) > 0 {
-			most = w
-		}
-	}
-	return most
 }
