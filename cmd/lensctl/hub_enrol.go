@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -92,13 +91,9 @@ func (f *enrolFlags) attester() (func([32]byte) authority.Attester, error) {
 	case f.makers == "":
 		return nil, cli.Usage(errors.New("--attest needs --attest-makers"))
 	}
-	b, err := os.ReadFile(f.makers)
+	pool, err := readPool("makers of TPMs", f.makers)
 	if err != nil {
-		return nil, fmt.Errorf("read makers of TPMs: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(b) {
-		return nil, fmt.Errorf("read makers of TPMs: no certificate in %s", f.makers)
+		return nil, err
 	}
 	return func(key [32]byte) authority.Attester {
 		return attestation.NewPolicy(key, pool, f.attest == "required")

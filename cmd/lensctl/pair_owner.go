@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -332,24 +330,4 @@ func (s *ownerSide) keep() error {
 		return cli.Hint(fmt.Errorf("camera %s has the code too", rival), "%s", pairing.ReasonRival.Advice())
 	}
 	return nil
-}
-
-// hubClient trusts the certificates in a file, or the system's. It follows no redirect.
-func hubClient(ca string) (*http.Client, error) {
-	transport := &http.Transport{ForceAttemptHTTP2: true, Proxy: http.ProxyFromEnvironment, MaxResponseHeaderBytes: 16 << 10}
-	if ca != "" {
-		pem, err := readAll(ca, 1<<20)
-		if err != nil {
-			return nil, fmt.Errorf("read CA: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read CA: no certificate in %s", ca)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
-	return &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
 }

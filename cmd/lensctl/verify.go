@@ -175,12 +175,7 @@ func (v *verifier) viewer(k *keyring.Keyring, errOut io.Writer) (*viewer.Viewer,
 
 // readHeads reads a file that another member wrote.
 func readHeads(name string) (viewer.MemberHeads, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return viewer.MemberHeads{}, fmt.Errorf("read heads: %w", err)
-	}
-	defer file.Close()
-	b, err := io.ReadAll(io.LimitReader(file, viewer.MaxHeadsFile+1))
+	b, err := readAll(name, viewer.MaxHeadsFile)
 	if err != nil {
 		return viewer.MemberHeads{}, fmt.Errorf("read heads: %w", err)
 	}

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +13,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -95,17 +92,9 @@ func newProxy(hub, ca string, log *slog.Logger) (http.Handler, error) {
 	if err != nil || to.Host == "" || to.User != nil || to.Scheme != "https" && (to.Scheme != "http" || !front.IsLoopback(to.Host)) {
 		return nil, cli.Hint(cli.Usage(fmt.Errorf("%q is not a hub's address", hub)), "give https://HOST:PORT, or http://127.0.0.1:PORT on this machine")
 	}
-	transport := &http.Transport{ForceAttemptHTTP2: true}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("read CA: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read CA: no certificate in %s", ca)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	trust, err := trustIn(ca)
+	if err != nil {
+		return nil, err
 	}
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -116,7 +105,7 @@ func newProxy(hub, ca string, log *slog.Logger) (http.Handler, error) {
 			r.Out.Header.Del("Referer")
 		},
 		ModifyResponse: servedByView,
-		Transport:      transport,
+		Transport:      &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: trust},
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			log.Warn("the hub cannot be reached", "hub", to.Host, "error", err)
