@@ -109,6 +109,16 @@ func readOwners(name string) (owners []seal.ID, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read owners: %w", err)
 	}
+	if owners, err = parseOwners(b); err != nil {
+		return nil, fmt.Errorf("read owners: %s, %w", name, err)
+	}
+	if len(owners) == 0 {
+		return nil, fmt.Errorf("read owners: no ID in %s", name)
+	}
+	return owners, nil
+}
+
+func parseOwners(b []byte) (owners []seal.ID, err error) {
 	lines := bufio.NewScanner(bytes.NewReader(b))
 	for n := 1; lines.Scan(); n++ {
 		text := strings.TrimSpace(lines.Text())
@@ -117,14 +127,11 @@ func readOwners(name string) (owners []seal.ID, err error) {
 		}
 		id, err := seal.ParseID(text)
 		if err != nil {
-			return nil, fmt.Errorf("read owners: %s, line %d: %w", name, n, err)
+			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 		owners = append(owners, id)
 	}
-	if lines.Err() != nil || len(owners) == 0 {
-		return nil, errors.Join(lines.Err(), fmt.Errorf("read owners: no ID in %s", name))
-	}
-	return owners, nil
+	return owners, lines.Err()
 }
 
 // hubTokenCommand makes claim tokens.

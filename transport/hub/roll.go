@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/lensward/lensward/internal/durable"
 	"github.com/lensward/lensward/internal/wait"
 	"github.com/lensward/lensward/transport/hub/authority"
@@ -75,16 +77,19 @@ func (r *roll) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open orders: %w", err)
 	}
-	watched := make(chan error, 1)
-	go func() { watched <- r.register.Watch(ctx, r.see) }()
-	for pause := time.Duration(0); wait.For(ctx, pause) == nil; {
-		pause = ordersEvery
-		if err := r.carryOut(ctx, dir); err != nil && ctx.Err() == nil {
-			r.log.Error("the operator's orders could not be carried out yet", "err", err)
-			pause = retryOrders
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.register.Watch(ctx, r.see) })
+	g.Go(func() error {
+		for pause := time.Duration(0); wait.For(ctx, pause) == nil; {
+			pause = ordersEvery
+			if err := r.carryOut(ctx, dir); err != nil && ctx.Err() == nil {
+				r.log.Error("the operator's orders could not be carried out yet", "err", err)
+				pause = retryOrders
+			}
 		}
-	}
-	return <-watched
+		return nil
+	})
+	return g.Wait()
 }
 
 // see takes in whether a device is revoked.
