@@ -29,7 +29,7 @@ type quiet struct {
 func (v *Viewer) listen() {
 	still := map[seal.ID]quiet{}
 	for _, w := range v.words {
-		head, silent := v.silence(w)
+		head, captured, silent := v.silence(w)
 		if !silent {
 			continue
 		}
@@ -41,16 +41,16 @@ func (v *Viewer) listen() {
 		still[w.ID] = q
 		if v.heard.Sub(q.since) >= silentLooks {
 			f := Finding{Name: FoundSilent, Detail: fmt.Sprintf("the hub says that it was last heard at %s; the newest item is of %s",
-				time.Unix(w.Seen, 0).UTC().Format(time.RFC3339), v.capturedAt(head).Format(time.RFC3339))}
+				time.Unix(w.Seen, 0).UTC().Format(time.RFC3339), captured.Format(time.RFC3339))}
 			v.find(f.at(head.Ref()).with("before", head.Envelope))
 		}
 	}
 	v.quiet = still
 }
 
-// silence says whether a camera is there by the hub's word and nothing comes from it.
-func (v *Viewer) silence(w deviceWord) (Head, bool) {
-	var head Head
+// silence says whether a camera is there by the hub's word and nothing comes from it, and
+// when its newest item was captured.
+func (v *Viewer) silence(w deviceWord) (head Head, captured time.Time, silent bool) {
 	for _, h := range v.pins.Heads {
 		if h.Device == w.ID && h.Epoch > head.Epoch {
 			head = h
@@ -58,18 +58,9 @@ func (v *Viewer) silence(w deviceWord) (Head, bool) {
 	}
 	it, err := seal.ParseEnvelope(head.Envelope)
 	if err != nil || !w.Online || !v.beats[chainOf(head.Ref())] {
-		return head, false
+		return head, time.Time{}, false
 	}
-	now := time.Now()
-	return head, v.heard.Sub(time.Unix(w.Seen, 0)).Abs() < seenWithin && it.Header.Clock == seal.ClockNetwork &&
-		now.Sub(it.Header.Captured) > silentAfter
-}
-
-// capturedAt is when a head's item was captured.
-func (v *Viewer) capturedAt(h Head) time.Time {
-	it, err := seal.ParseEnvelope(h.Envelope)
-	if err != nil {
-		return time.Time{}
-	}
-	return it.Header.Captured
+	captured = it.Header.Captured
+	return head, captured, v.heard.Sub(time.Unix(w.Seen, 0)).Abs() < seenWithin && it.Header.Clock == seal.ClockNetwork &&
+		time.Since(captured) > silentAfter
 }
